@@ -1,0 +1,3 @@
+//! What comes in: reading lines, checking them, writing them.
+
+pub mod event;
