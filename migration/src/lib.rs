@@ -1,1 +1,20 @@
-//! placeholder
+//! The migrations of the database, SQLite and PostgreSQL.
+//!
+//! Invariants: a migration owns its table names and never imports an entity; it only adds (expand, then contract in a later
+//! release), because replicas of the release before may still run. Must not know: anything else of Plimsoll.
+
+pub use sea_orm_migration::prelude::MigratorTrait;
+use sea_orm_migration::prelude::MigrationTrait;
+
+mod m20261124_000001_foundation;
+
+/// Runs the migrations in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261124_000001_foundation::Migration)]
+    }
+}

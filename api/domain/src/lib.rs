@@ -3,5 +3,7 @@
 //! Who may import whom: `{ingest, breakdown, machine} -> timeline -> cell -> store -> entity`; pure files import only
 //! `plimsoll_entity::value` and each other.
 
+pub mod cell;
 pub mod clock;
 pub mod ingest;
+pub mod store;

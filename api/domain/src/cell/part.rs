@@ -1,0 +1,333 @@
+//! The families of cells, their keys and their parts.
+//!
+//! Invariant: codes stand in the database and never change their meaning.
+
+/// Columns of a key. The order is the order within [`Key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum KeyColumn {
+    /// Combination.
+    Combination = 0,
+    /// Application.
+    Application = 1,
+    /// User.
+    User = 2,
+    /// Department.
+    Department = 3,
+    /// Project.
+    Project = 4,
+    /// Machine.
+    Vm = 5,
+    /// Outcome: its code + 1.
+    Outcome = 6,
+    /// Error type.
+    ErrorType = 7,
+}
+
+/// Width of a key.
+pub const KEY_WIDTH: usize = 8;
+
+/// The key of a cell: ids of names, 0 where unknown or not part of the family.
+pub type Key = [u32; KEY_WIDTH];
+
+/// Which dimensions are kept together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(i16)]
+pub enum Family {
+    /// Executions by combination.
+    Combination = 1,
+    /// Executions by combination and who asked.
+    Caller = 2,
+    /// Executions by combination and machine.
+    Machine = 3,
+    /// Samples by machine.
+    VmSample = 4,
+    /// GPU samples by machine.
+    GpuSample = 5,
+}
+
+impl Family {
+    /// Every family.
+    pub const ALL: [Self; 5] = [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample];
+    /// The families of executions, the cheapest first.
+    pub const OF_EXECUTIONS: [Self; 3] = [Self::Combination, Self::Machine, Self::Caller];
+
+    /// The code that the database keeps.
+    #[must_use]
+    pub const fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// The family of a code.
+    #[must_use]
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.code() == code)
+    }
+
+    /// The columns of its keys.
+    #[must_use]
+    pub const fn columns(self) -> &'static [KeyColumn] {
+        use KeyColumn::{Application, Combination, Department, ErrorType, Outcome, Project, User, Vm};
+        match self {
+            Self::Combination => &[Combination, Outcome, ErrorType],
+            Self::Caller => &[Combination, Application, User, Department, Project, Outcome, ErrorType],
+            Self::Machine => &[Combination, Vm, Outcome, ErrorType],
+            Self::VmSample | Self::GpuSample => &[Vm],
+        }
+    }
+
+    /// The parts of its cells.
+    #[must_use]
+    pub const fn parts(self) -> &'static [Part] {
+        match self {
+            Self::Combination | Self::Caller | Self::Machine => &Part::OF_EXECUTIONS,
+            Self::VmSample => &Part::OF_VM_SAMPLES,
+            Self::GpuSample => &Part::OF_GPU_SAMPLES,
+        }
+    }
+
+    /// The key with the columns of other families emptied.
+    #[must_use]
+    pub fn project(self, key: &Key) -> Key {
+        let mut projected = [0; KEY_WIDTH];
+        for column in self.columns() {
+            projected[*column as usize] = key[*column as usize];
+        }
+        projected
+    }
+}
+
+/// What a part adds up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PartKind {
+    /// A count or a whole sum.
+    Sum,
+    /// The latest instant.
+    Latest,
+    /// Count, sum, least, largest and sketch of values; sums are kept in units of 1 / `scale`.
+    Summary {
+        /// Units of one.
+        scale: f64,
+    },
+    /// Sums for a correlation.
+    Moments,
+    /// A set of ids.
+    Ids,
+    /// Counts by UTC minute.
+    Minutes,
+    /// What GPU- and CPU-hours follow from, by machine.
+    Usage,
+}
+
+/// Sums of fractions are kept in units of 10^-12, so that they are exact whatever the order.
+const FRACTION: PartKind = PartKind::Summary { scale: 1e12 };
+/// Sums of whole numbers are kept as they are.
+const WHOLE: PartKind = PartKind::Summary { scale: 1.0 };
+
+/// One column of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(i16)]
+pub enum Part {
+    /// The keys of the cells.
+    Keys = 0,
+    /// Number of executions.
+    Executions = 1,
+    /// Latest end of an execution with an error type.
+    LastError = 2,
+    /// finishedAt - startedAt, ms.
+    Duration = 3,
+    /// startedAt - queuedAt, ms.
+    Queue = 4,
+    /// checkpointLoadMs.
+    CheckpointLoad = 5,
+    /// modelInitMs.
+    ModelInit = 6,
+    /// inferenceMs.
+    Inference = 7,
+    /// inputBytes.
+    InputSize = 8,
+    /// outputBytes.
+    OutputSize = 9,
+    /// gpuMemoryPeakBytes.
+    GpuMemory = 10,
+    /// Input size against duration.
+    InputCorrelation = 11,
+    /// Output size against duration.
+    OutputCorrelation = 12,
+    /// Distinct known users.
+    Users = 13,
+    /// Executions by minute of their end.
+    Minutes = 14,
+    /// GPU and CPU time by machine.
+    Usage = 15,
+    /// Executions with an input or an output size.
+    SizedExecutions = 16,
+    /// Number of machine samples.
+    Samples = 20,
+    /// cpuRatio.
+    CpuRatio = 21,
+    /// memoryUsedBytes / memoryTotalBytes.
+    MemoryRatio = 22,
+    /// memoryUsedBytes.
+    MemoryUsed = 23,
+    /// diskUsedBytes / diskTotalBytes.
+    DiskRatio = 24,
+    /// diskBusyRatio.
+    DiskBusyRatio = 25,
+    /// networkReceivedBytes a second.
+    NetworkReceivedRate = 26,
+    /// networkSentBytes a second.
+    NetworkSentRate = 27,
+    /// diskReadBytes a second.
+    DiskReadRate = 28,
+    /// diskWrittenBytes a second.
+    DiskWrittenRate = 29,
+    /// networkReceivedBytes.
+    NetworkReceived = 30,
+    /// networkSentBytes.
+    NetworkSent = 31,
+    /// networkErrors.
+    NetworkErrors = 32,
+    /// diskReadBytes.
+    DiskRead = 33,
+    /// diskWrittenBytes.
+    DiskWritten = 34,
+    /// diskReadOps.
+    DiskReadOps = 35,
+    /// diskWriteOps.
+    DiskWriteOps = 36,
+    /// Number of GPU samples.
+    GpuSamples = 40,
+    /// utilizationRatio.
+    GpuRatio = 41,
+    /// memoryUsedBytes / memoryTotalBytes of a GPU.
+    GpuMemoryRatio = 42,
+    /// memoryUsedBytes of a GPU.
+    GpuMemoryUsed = 43,
+    /// temperatureCelsius.
+    GpuTemperature = 44,
+    /// powerWatts.
+    GpuPower = 45,
+    /// GPU samples with a utilization under 1 %.
+    GpuIdleSamples = 46,
+}
+
+impl Part {
+    /// The parts of executions.
+    pub const OF_EXECUTIONS: [Self; 16] = [
+        Self::Executions,
+        Self::LastError,
+        Self::Duration,
+        Self::Queue,
+        Self::CheckpointLoad,
+        Self::ModelInit,
+        Self::Inference,
+        Self::InputSize,
+        Self::OutputSize,
+        Self::GpuMemory,
+        Self::InputCorrelation,
+        Self::OutputCorrelation,
+        Self::Users,
+        Self::Minutes,
+        Self::Usage,
+        Self::SizedExecutions,
+    ];
+    /// The parts of machine samples.
+    pub const OF_VM_SAMPLES: [Self; 17] = [
+        Self::Samples,
+        Self::CpuRatio,
+        Self::MemoryRatio,
+        Self::MemoryUsed,
+        Self::DiskRatio,
+        Self::DiskBusyRatio,
+        Self::NetworkReceivedRate,
+        Self::NetworkSentRate,
+        Self::DiskReadRate,
+        Self::DiskWrittenRate,
+        Self::NetworkReceived,
+        Self::NetworkSent,
+        Self::NetworkErrors,
+        Self::DiskRead,
+        Self::DiskWritten,
+        Self::DiskReadOps,
+        Self::DiskWriteOps,
+    ];
+    /// The parts of GPU samples.
+    pub const OF_GPU_SAMPLES: [Self; 7] = [
+        Self::GpuSamples,
+        Self::GpuRatio,
+        Self::GpuMemoryRatio,
+        Self::GpuMemoryUsed,
+        Self::GpuTemperature,
+        Self::GpuPower,
+        Self::GpuIdleSamples,
+    ];
+
+    /// The code that the database keeps.
+    #[must_use]
+    pub const fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// The part of a code.
+    #[must_use]
+    pub fn from_code(code: i16) -> Option<Self> {
+        std::iter::once(Self::Keys)
+            .chain(Self::OF_EXECUTIONS)
+            .chain(Self::OF_VM_SAMPLES)
+            .chain(Self::OF_GPU_SAMPLES)
+            .find(|part| part.code() == code)
+    }
+
+    /// What it adds up.
+    #[must_use]
+    pub const fn kind(self) -> PartKind {
+        match self {
+            Self::Keys
+            | Self::Executions
+            | Self::SizedExecutions
+            | Self::Samples
+            | Self::NetworkReceived
+            | Self::NetworkSent
+            | Self::NetworkErrors
+            | Self::DiskRead
+            | Self::DiskWritten
+            | Self::DiskReadOps
+            | Self::DiskWriteOps
+            | Self::GpuSamples
+            | Self::GpuIdleSamples => PartKind::Sum,
+            Self::LastError => PartKind::Latest,
+            Self::InputSize | Self::OutputSize | Self::GpuMemory | Self::MemoryUsed | Self::GpuMemoryUsed => WHOLE,
+            Self::InputCorrelation | Self::OutputCorrelation => PartKind::Moments,
+            Self::Users => PartKind::Ids,
+            Self::Minutes => PartKind::Minutes,
+            Self::Usage => PartKind::Usage,
+            _ => FRACTION,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_go_both_ways() {
+        for family in Family::ALL {
+            assert_eq!(Family::from_code(family.code()), Some(family));
+            for part in family.parts() {
+                assert_eq!(Part::from_code(part.code()), Some(*part));
+            }
+        }
+        assert_eq!(Part::from_code(0), Some(Part::Keys));
+        assert_eq!(Part::from_code(99), None);
+    }
+
+    #[test]
+    fn projection_keeps_only_the_columns_of_the_family() {
+        let key = [1, 2, 3, 4, 5, 6, 7, 8];
+        assert_eq!(Family::Combination.project(&key), [1, 0, 0, 0, 0, 0, 7, 8]);
+        assert_eq!(Family::Machine.project(&key), [1, 0, 0, 0, 0, 6, 7, 8]);
+        assert_eq!(Family::VmSample.project(&key), [0, 0, 0, 0, 0, 6, 0, 0]);
+    }
+}

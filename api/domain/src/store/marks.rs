@@ -1,0 +1,37 @@
+//! Dirty marks, and what machines have told of their GPUs.
+//!
+//! Invariant: marks are only appended; whoever works them off deletes those that its snapshot held.
+
+use std::collections::HashMap;
+
+use super::{ColumnData, Rows, StoreError, WriteTx};
+use crate::ingest::writer::DirtyKind;
+
+impl WriteTx {
+    /// Appends dirty marks.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] from the database.
+    pub async fn dirty_append(&mut self, marks: Vec<(DirtyKind, Vec<u8>)>) -> Result<(), StoreError> {
+        let (kinds, subjects): (Vec<_>, Vec<_>) = marks.into_iter().map(|(kind, subjects)| (Some(kind as i64), Some(subjects))).unzip();
+        let count = kinds.len();
+        let columns = vec![("kind", ColumnData::Ints(kinds)), ("subjects", ColumnData::Bytes(subjects))];
+        self.insert(&Rows { table: "dirty_mark", count, columns }, "").await.map(|_| ())
+    }
+
+    /// Raises the highest GPU index of machines; whether any was raised.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] from the database.
+    pub async fn gpu_index_raise(&mut self, indices: &HashMap<u32, u16>) -> Result<bool, StoreError> {
+        let mut sorted: Vec<(u32, u16)> = indices.iter().map(|(vm, index)| (*vm, *index)).collect();
+        sorted.sort_unstable();
+        let columns = vec![
+            ("vm_id", ColumnData::Ints(sorted.iter().map(|(vm, _)| Some(i64::from(*vm))).collect())),
+            ("gpu_index_max", ColumnData::Ints(sorted.iter().map(|(_, index)| Some(i64::from(*index))).collect())),
+        ];
+        let clause = "ON CONFLICT (vm_id) DO UPDATE SET gpu_index_max = excluded.gpu_index_max \
+             WHERE vm.gpu_index_max IS NULL OR vm.gpu_index_max < excluded.gpu_index_max";
+        Ok(self.insert(&Rows { table: "vm", count: sorted.len(), columns }, clause).await? > 0)
+    }
+}

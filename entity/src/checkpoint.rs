@@ -1,0 +1,26 @@
+//! Checkpoints: LoRAs, ControlNets, fine-tunes and so on.
+
+use sea_orm::entity::prelude::*;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "checkpoint")]
+pub struct Model {
+    /// Key.
+    #[sea_orm(primary_key, auto_increment = true)]
+    pub id: i32,
+    /// Kind.
+    pub kind: i16,
+    /// The name.
+    pub name: String,
+    /// The name in lower case, for searching.
+    pub folded: String,
+    /// Day on which it first arrived, in days since 1970.
+    pub created_day: i32,
+}
+
+/// None: rows are joined by batch loaders.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

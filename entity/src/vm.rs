@@ -1,0 +1,20 @@
+//! What any event told about a machine's GPUs.
+
+use sea_orm::entity::prelude::*;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "vm")]
+pub struct Model {
+    /// Vm (its key).
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub vm_id: i32,
+    /// Gpu index max.
+    pub gpu_index_max: Option<i32>,
+}
+
+/// None: rows are joined by batch loaders.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
