@@ -329,10 +329,7 @@ async fn insert_samples<'e, E>(
     key: impl Fn(&Identified<'e, E>) -> SampleKey,
     to_rows: impl Fn(&[Identified<'e, E>]) -> Rows,
     select: &str,
-) -> Result<Vec<Identified<'e, E>>, StoreError>
-where
-    Identified<'e, E>: Copy,
-{
+) -> Result<Vec<Identified<'e, E>>, StoreError> {
     let by_place: HashMap<usize, Identified<'e, E>> = samples.iter().copied().collect();
     let mut contest = Contest::new(samples.iter().map(|(at, sample)| (key(sample), *at, sample.hash)), verdicts);
     for _ in 0..KEY_ROUNDS_MAX {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 pub mod batch;
 mod checkpoint;
 mod checkpoint_load;
+mod commit;
 pub mod event;
 mod execution;
 mod field;
@@ -22,9 +23,12 @@ pub mod limit;
 pub mod line;
 mod object;
 pub mod rejection;
+mod resolve;
+mod rows;
 mod storage_snapshot;
 mod vm_sample;
 mod vm_state;
+pub mod writer;
 
 pub use checkpoint::UNVERSIONED;
 use event::Event;
@@ -50,6 +54,8 @@ pub struct Written {
     pub conflicts: Vec<(u32, Option<Uuid>)>,
     /// Keys whose names are over their daily cap, such as `execution.user`, and in how many accepted lines. Goes into the warnings.
     pub capped: Vec<(String, u64)>,
+    /// Lines that cannot do without a name that is over its daily cap, their ids, and the field. They were not written.
+    pub refused: Vec<(u32, Option<Uuid>, &'static str)>,
 }
 
 /// Why a batch was not written. Nothing of it was kept.

@@ -10,7 +10,7 @@ use super::resolve::Resolved;
 use crate::store::{ColumnData, ExecutionFact, GpuSampleFact, NameDimension, Rows, VmSampleFact, encode_gpus};
 
 /// An event that is worth a row, and the ids that it cannot do without.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Identified<'e, E> {
     /// The event.
     pub event: &'e E,
@@ -19,6 +19,15 @@ pub struct Identified<'e, E> {
     /// Hash of the content.
     pub hash: i64,
 }
+
+// Derived, these would ask the event to be copied, too.
+impl<E> Clone for Identified<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Identified<'_, E> {}
 
 fn ints<T>(items: &[T], value: impl Fn(&T) -> Option<i64>) -> ColumnData {
     ColumnData::Ints(items.iter().map(value).collect())

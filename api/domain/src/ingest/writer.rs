@@ -17,7 +17,7 @@ use super::event::Event;
 use super::identity::content_hash;
 use super::resolve::Names;
 use super::{IngestError, IngestSink, Written};
-use crate::store::{Store, StoreError};
+use crate::store::{DirtyKind, Store, StoreError};
 
 /// Requests that wait for the writer at most; one more is told to come back.
 const QUEUE_REQUESTS_MAX: usize = 1_024;
@@ -213,16 +213,6 @@ impl DirtyMarks {
         }
         encoded
     }
-}
-
-/// What a dirty mark is about. Codes stand in the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i16)]
-pub enum DirtyKind {
-    /// Machine, first hour, further hours: varints.
-    MachineHours = 1,
-    /// Job keys, 16 bytes each.
-    Jobs = 2,
 }
 
 #[cfg(test)]

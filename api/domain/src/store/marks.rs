@@ -5,7 +5,16 @@
 use std::collections::HashMap;
 
 use super::{ColumnData, Rows, StoreError, WriteTx};
-use crate::ingest::writer::DirtyKind;
+
+/// What a dirty mark is about. Codes stand in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i16)]
+pub enum DirtyKind {
+    /// Machine, first hour, further hours: varints.
+    MachineHours = 1,
+    /// Job keys, 16 bytes each.
+    Jobs = 2,
+}
 
 impl WriteTx {
     /// Appends dirty marks.

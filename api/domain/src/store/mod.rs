@@ -23,6 +23,7 @@ use crate::clock::Clock;
 pub use cells::{CellBlock, DeltaBlock, Grain};
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
 pub use facts::{encode_gpus, decode_gpus, ExecutionFact, GpuSampleFact, VmSampleFact};
+pub use marks::DirtyKind;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
 
 /// Why the store could not do it.
