@@ -11,6 +11,10 @@ pub struct Model {
     pub vm_id: i32,
     /// Gpu index max.
     pub gpu_index_max: Option<i32>,
+    /// First touched at, in microseconds since 1970.
+    pub first_touch_at: Option<i64>,
+    /// Last touched at, in microseconds since 1970.
+    pub last_touch_at: Option<i64>,
 }
 
 /// None: rows are joined by batch loaders.

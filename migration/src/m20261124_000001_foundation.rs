@@ -25,7 +25,7 @@ const TABLES: &[&str] = &[
     "CREATE TABLE combination (id {id}, fingerprint {uuid} NOT NULL, model_version_id INTEGER NOT NULL, label {name} NOT NULL, folded {name} NOT NULL, created_day INTEGER NOT NULL)",
     "CREATE UNIQUE INDEX combination_by_fingerprint ON combination (fingerprint)",
     "CREATE TABLE combination_checkpoint (combination_id INTEGER NOT NULL, position SMALLINT NOT NULL, checkpoint_version_id INTEGER NOT NULL, PRIMARY KEY (combination_id, position)) {clustered}",
-    "CREATE TABLE vm (vm_id INTEGER NOT NULL PRIMARY KEY, gpu_index_max INTEGER)",
+    "CREATE TABLE vm (vm_id INTEGER NOT NULL PRIMARY KEY, gpu_index_max INTEGER, first_touch_at {i64}, last_touch_at {i64})",
     "CREATE TABLE attribute (kind SMALLINT NOT NULL, subject_id INTEGER NOT NULL, value_id INTEGER NOT NULL, told_at {i64} NOT NULL, told_by {uuid} NOT NULL, PRIMARY KEY (kind, subject_id)) {clustered}",
     // Facts.
     "CREATE TABLE event_key (id {uuid} NOT NULL PRIMARY KEY, hash {i64} NOT NULL, kind SMALLINT NOT NULL, at {i64} NOT NULL) {clustered}",

@@ -6,4 +6,6 @@
 pub mod cell;
 pub mod clock;
 pub mod ingest;
+pub mod machine;
 pub mod store;
+pub mod timeline;

@@ -21,6 +21,25 @@ pub struct Cover {
     pub facts: Vec<Window>,
 }
 
+/// Where something that is joined to cells changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Breaks {
+    hours: BTreeSet<i32>,
+    days: BTreeSet<i32>,
+}
+
+impl Breaks {
+    /// Something changes at this instant: no cell may hold what lies before and after it.
+    pub fn insert(&mut self, at: Instant) {
+        if at.0 % HOUR_US != 0 {
+            self.hours.insert(at.hour());
+        }
+        if at.0 % DAY_US != 0 {
+            self.days.insert(at.day());
+        }
+    }
+}
+
 /// How coarse the pieces may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coarseness {
@@ -32,18 +51,14 @@ pub enum Coarseness {
     Facts,
 }
 
-/// The smallest cover of a window. Hours in `broken` are read from facts, because something that is joined to a cell changes
-/// inside of them; days that hold one are read as hours.
+/// The smallest cover of a window: an hour with a break inside is read from facts, a day with one as hours.
 #[must_use]
-pub fn cover(window: Window, coarseness: Coarseness, broken: &BTreeSet<i32>) -> Cover {
+pub fn cover(window: Window, coarseness: Coarseness, breaks: &Breaks) -> Cover {
     let mut cover = Cover::default();
     let mut at = window.start;
     while at < window.end {
-        let whole_hour = at.0 % HOUR_US == 0 && window.end.0 - at.0 >= HOUR_US && !broken.contains(&at.hour());
-        let whole_day = whole_hour && at.0 % DAY_US == 0 && window.end.0 - at.0 >= DAY_US && {
-            let first = at.hour();
-            broken.range(first..first + DAY_HOURS).next().is_none()
-        };
+        let whole_hour = at.0 % HOUR_US == 0 && window.end.0 - at.0 >= HOUR_US && !breaks.hours.contains(&at.hour());
+        let whole_day = at.0 % DAY_US == 0 && window.end.0 - at.0 >= DAY_US && !breaks.days.contains(&at.day());
         let length_us = match coarseness {
             Coarseness::Days if whole_day => {
                 cover.days.push(at.day());
@@ -86,7 +101,7 @@ mod tests {
     #[test]
     fn an_unaligned_window_has_edges_of_hours_and_facts() {
         let window = Window { start: at("2026-09-27T03:17:23.456789Z"), end: at("2026-10-02T19:41:05.000001Z") };
-        let cover = cover(window, Coarseness::Days, &BTreeSet::new());
+        let cover = cover(window, Coarseness::Days, &Breaks::default());
         assert_eq!(cover.days.len(), 4);
         assert_eq!(cover.hours.len(), 20 + 19);
         assert_eq!(cover.facts.len(), 2);
@@ -96,10 +111,21 @@ mod tests {
     #[test]
     fn a_broken_hour_is_read_from_facts_and_its_day_as_hours() {
         let window = Window { start: at("2026-09-27T00:00:00Z"), end: at("2026-09-29T00:00:00Z") };
-        let broken = BTreeSet::from([at("2026-09-28T05:30:00Z").hour()]);
-        let cover = cover(window, Coarseness::Days, &broken);
+        let mut breaks = Breaks::default();
+        breaks.insert(at("2026-09-28T05:30:00Z"));
+        let cover = cover(window, Coarseness::Days, &breaks);
         assert_eq!((cover.days.len(), cover.hours.len(), cover.facts.len()), (1, 23, 1));
         assert_eq!(length_us(&cover), window.length_us());
+    }
+
+    #[test]
+    fn a_break_between_hours_leaves_them_whole() {
+        let window = Window { start: at("2026-09-27T00:00:00Z"), end: at("2026-09-29T00:00:00Z") };
+        let mut breaks = Breaks::default();
+        breaks.insert(at("2026-09-28T05:00:00Z"));
+        breaks.insert(at("2026-09-28T00:00:00Z"));
+        let cover = cover(window, Coarseness::Days, &breaks);
+        assert_eq!((cover.days.len(), cover.hours.len(), cover.facts.len()), (1, 24, 0));
     }
 
     #[test]
@@ -107,7 +133,7 @@ mod tests {
         for (start, end) in [(0, 5), (HOUR_US - 1, HOUR_US + 1), (DAY_US, 3 * DAY_US), (7, 7), (DAY_US - 1, 2 * DAY_US + HOUR_US)] {
             for coarseness in [Coarseness::Days, Coarseness::Hours, Coarseness::Facts] {
                 let window = Window::of(start, end);
-                assert_eq!(length_us(&cover(window, coarseness, &BTreeSet::new())), window.length_us());
+                assert_eq!(length_us(&cover(window, coarseness, &Breaks::default())), window.length_us());
             }
         }
     }

@@ -291,6 +291,7 @@ async fn insert_facts(
     tx.delta_append(deltas, now).await?;
     tx.dirty_append(dirty_marks(sorted, &vm_samples, &gpu_samples, names).encode()).await?;
     tell_attributes(tx, sorted, names).await?;
+    tx.vm_touch(&touched(sorted, &vm_samples, &gpu_samples, names)).await?;
     let news = gpu_indices(sorted, &gpu_samples, names, gpu_index_max);
     let changed = tx.gpu_index_raise(&news).await?;
     if changed || !sorted.vm_states.is_empty() {
@@ -377,6 +378,29 @@ fn dirty_marks(
     vm_samples.iter().for_each(|row| marks.machine(row.id, row.event.at, row.event.at));
     gpu_samples.iter().for_each(|row| marks.machine(row.id, row.event.at, row.event.at));
     marks
+}
+
+/// From when to when samples, loads and executions touched each machine.
+fn touched(
+    sorted: &Sorted<'_>,
+    vm_samples: &[Identified<'_, VmSample>],
+    gpu_samples: &[Identified<'_, GpuSample>],
+    names: &Resolved<'_>,
+) -> BTreeMap<u32, (i64, i64)> {
+    let mut touched: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
+    let mut touch = |vm: u32, from: Instant, to: Instant| {
+        let stretch = touched.entry(vm).or_insert((from.0, to.0));
+        *stretch = (stretch.0.min(from.0), stretch.1.max(to.0));
+    };
+    for row in &sorted.executions {
+        if let Some(vm) = row.event.vm.as_ref().and_then(|vm| names.simple(NameDimension::Vm, vm)) {
+            touch(vm, row.event.started_at, row.event.finished_at);
+        }
+    }
+    sorted.loads.iter().for_each(|row| touch(row.id, row.event.started_at, row.event.finished_at));
+    vm_samples.iter().for_each(|row| touch(row.id, row.event.at, row.event.at));
+    gpu_samples.iter().for_each(|row| touch(row.id, row.event.at, row.event.at));
+    touched
 }
 
 async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, names: &Resolved<'_>) -> Result<(), StoreError> {

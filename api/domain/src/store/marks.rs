@@ -2,7 +2,7 @@
 //!
 //! Invariant: marks are only appended; whoever works them off deletes those that its snapshot held.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{ColumnData, Rows, StoreError, WriteTx};
 
@@ -42,5 +42,23 @@ impl WriteTx {
         let clause = "ON CONFLICT (vm_id) DO UPDATE SET gpu_index_max = excluded.gpu_index_max \
              WHERE vm.gpu_index_max IS NULL OR vm.gpu_index_max < excluded.gpu_index_max";
         Ok(self.insert(&Rows { table: "vm", count: sorted.len(), columns }, clause).await? > 0)
+    }
+}
+
+impl WriteTx {
+    /// Widens the stretches in which machines were touched by samples, loads and executions (microseconds).
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] from the database.
+    pub async fn vm_touch(&mut self, touched: &BTreeMap<u32, (i64, i64)>) -> Result<(), StoreError> {
+        let columns = vec![
+            ("vm_id", ColumnData::Ints(touched.keys().map(|vm| Some(i64::from(*vm))).collect())),
+            ("first_touch_at", ColumnData::Ints(touched.values().map(|(first, _)| Some(*first)).collect())),
+            ("last_touch_at", ColumnData::Ints(touched.values().map(|(_, last)| Some(*last)).collect())),
+        ];
+        let clause = "ON CONFLICT (vm_id) DO UPDATE SET \
+             first_touch_at = CASE WHEN vm.first_touch_at < excluded.first_touch_at THEN vm.first_touch_at ELSE excluded.first_touch_at END, \
+             last_touch_at = CASE WHEN vm.last_touch_at > excluded.last_touch_at THEN vm.last_touch_at ELSE excluded.last_touch_at END";
+        self.insert(&Rows { table: "vm", count: touched.len(), columns }, clause).await.map(|_| ())
     }
 }

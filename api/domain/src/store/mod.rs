@@ -7,6 +7,7 @@
 mod cells;
 mod dialect;
 mod facts;
+mod machines;
 mod marks;
 mod names;
 

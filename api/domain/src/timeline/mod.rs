@@ -1,0 +1,3 @@
+//! What machines' states say about their time. Pure; must not know the database.
+
+pub mod life;
