@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 
 use crate::collector::chain;
-use crate::condition::Condition;
+use crate::condition::{Condition, Tally};
 use crate::reading::Reading;
 use crate::spool::{Position, Spool};
 
@@ -66,8 +66,7 @@ pub struct Backlog {
     /// A batch from memory is out; until it is settled nothing newer may go to the disk.
     memory_batch_out: bool,
     disk_writable: Condition,
-    dropped_lines: u64,
-    dropped_lines_said: u64,
+    dropped_lines: Tally,
 }
 
 impl Backlog {
@@ -98,7 +97,7 @@ impl Backlog {
     /// Lines that had to go since the start.
     #[must_use]
     pub fn dropped_lines(&self) -> u64 {
-        self.dropped_lines
+        self.dropped_lines.count()
     }
 
     /// Takes readings in.
@@ -109,13 +108,13 @@ impl Backlog {
         self.memory.extend(readings.iter().map(Reading::to_json_line));
         self.spill();
         self.bound_memory();
-        self.say_drops();
+        self.count_spool_drops();
     }
 
     /// The oldest lines, at most `max_lines`. They must be settled before the next batch is asked for.
     pub fn next_batch(&mut self, max_lines: usize) -> Option<Batch> {
         let batch = self.next_from_disk(max_lines).or_else(|| self.next_from_memory(max_lines));
-        self.say_drops();
+        self.count_spool_drops();
         batch
     }
 
@@ -140,7 +139,6 @@ impl Backlog {
                     self.memory.push_front(line.to_owned());
                 }
                 self.bound_memory();
-                self.say_drops();
             }
             Origin::Disk(_) => {
                 if let Some(spool) = &mut self.disk {
@@ -158,9 +156,8 @@ impl Backlog {
         {
             tracing::warn!(error = chain(&error), "the spool could not be synced");
         }
-        self.dropped_lines += self.memory.len() as u64;
-        self.say_drops();
-        self.dropped_lines
+        self.count_drops(self.memory.len() as u64);
+        self.dropped_lines.count()
     }
 
     /// Moves what waits in memory to the disk, as far as that takes it.
@@ -189,11 +186,7 @@ impl Backlog {
             match spool.peek(max_lines, BATCH_BYTES_MAX) {
                 Ok(lines) => {
                     let lines = lines?;
-                    return Some(Batch {
-                        ndjson: lines.ndjson,
-                        line_count: lines.line_count,
-                        origin: Origin::Disk(lines.position),
-                    });
+                    return Some(Batch { ndjson: lines.ndjson, line_count: lines.line_count, origin: Origin::Disk(lines.position) });
                 }
                 Err(error) => {
                     tracing::error!(error = chain(&error), "a segment of the spool cannot be read and is given up");
@@ -216,15 +209,18 @@ impl Backlog {
     fn bound_memory(&mut self) {
         let surplus = self.memory.len().saturating_sub(MEMORY_LINES_MAX);
         self.memory.drain(..surplus);
-        self.dropped_lines += surplus as u64;
+        self.count_drops(surplus as u64);
     }
 
-    /// Says drops when there are the first, and then whenever their number has doubled: a full disk must not fill the log.
-    fn say_drops(&mut self) {
-        self.dropped_lines += self.disk.as_mut().map_or(0, Spool::take_dropped_lines);
-        if self.dropped_lines > self.dropped_lines_said.saturating_mul(2) {
-            tracing::error!(lines = self.dropped_lines, "lines were dropped, the oldest first, as the backlog is full");
-            self.dropped_lines_said = self.dropped_lines;
+    fn count_spool_drops(&mut self) {
+        let lines = self.disk.as_mut().map_or(0, Spool::take_dropped_lines);
+        self.count_drops(lines);
+    }
+
+    /// A backlog that stays full must not fill the log, so drops are said whenever their number has doubled.
+    fn count_drops(&mut self, lines: u64) {
+        if self.dropped_lines.add(lines) {
+            tracing::error!(lines = self.dropped_lines.count(), "lines had to be dropped, the oldest first");
         }
     }
 }

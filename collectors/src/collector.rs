@@ -51,7 +51,8 @@ pub enum CollectError {
 }
 
 /// The chain of an error in one line, for the log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

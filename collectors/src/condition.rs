@@ -1,6 +1,6 @@
-//! Something that may be wrong for long and is said only when that changes.
+//! What may go wrong for long, or often, and is said only when there is something new.
 //!
-//! Invariant: the same fault in a row is reported once. Must not know: what the fault is about.
+//! Invariant: the same fault in a row is reported once, a count whenever it has doubled. Must not know: what it is about.
 
 /// Remembers the last known fault of one thing.
 #[derive(Debug, Default)]
@@ -24,12 +24,36 @@ impl Condition {
     }
 }
 
+/// Counts losses.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    count: u64,
+    said: u64,
+}
+
+impl Tally {
+    /// Counts more; true when the count is worth saying: the first, and whenever it has doubled since.
+    pub(crate) fn add(&mut self, more: u64) -> bool {
+        self.count += more;
+        let is_news = self.count > 0 && self.count >= self.said.saturating_mul(2) && more > 0;
+        if is_news {
+            self.said = self.count;
+        }
+        is_news
+    }
+
+    /// All of them.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn speaks_once_per_change() {
+    fn a_condition_speaks_once_per_change() {
         let mut condition = Condition::default();
         assert!(!condition.recovers());
         assert!(condition.fails("gone"));
@@ -37,5 +61,13 @@ mod tests {
         assert!(condition.fails("burning"));
         assert!(condition.recovers());
         assert!(!condition.recovers());
+    }
+
+    #[test]
+    fn a_tally_speaks_first_and_whenever_it_has_doubled() {
+        let mut tally = Tally::default();
+        let news: Vec<bool> = [0, 1, 0, 1, 1, 1, 2, 2].into_iter().map(|more| tally.add(more)).collect();
+        assert_eq!(news, [false, true, false, true, false, true, false, true]);
+        assert_eq!(tally.count(), 8);
     }
 }

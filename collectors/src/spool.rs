@@ -122,8 +122,7 @@ impl Spool {
         }
         let next_id = segments.back().map_or(0, |segment| segment.id + 1);
         let dir = dir.to_owned();
-        let mut spool =
-            Self { dir, max_bytes, segments, active: None, next_id, in_flight_id: None, dropped_lines: 0, _lock: lock };
+        let mut spool = Self { dir, max_bytes, segments, active: None, next_id, in_flight_id: None, dropped_lines: 0, _lock: lock };
         // The bound may have been lowered since.
         spool.make_room(0);
         Ok(spool)
@@ -353,11 +352,7 @@ impl Segment {
             tracing::warn!(path = %path.display(), lines = damaged_lines, "damaged lines of the spool are passed over");
         }
         let end_offset_bytes = self.read_offset_bytes + passed_bytes;
-        Ok(SpooledLines {
-            ndjson,
-            line_count,
-            position: Position { segment_id: self.id, end_offset_bytes, line_count: passed_lines },
-        })
+        Ok(SpooledLines { ndjson, line_count, position: Position { segment_id: self.id, end_offset_bytes, line_count: passed_lines } })
     }
 }
 

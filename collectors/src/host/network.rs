@@ -63,7 +63,8 @@ pub(super) fn parse(text: &str) -> procfs::ProcResult<NetworkCounters> {
     })))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 
