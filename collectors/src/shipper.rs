@@ -185,7 +185,8 @@ impl<S: Sink> Shipper<S> {
                 }
                 let asked = if let SinkError::Unavailable { retry_after, .. } = &error { *retry_after } else { None };
                 let delay = self.backoff.delay();
-                Some(asked.unwrap_or(delay))
+                // A receiver that asks for no delay at all must not be hammered.
+                Some(asked.map_or(delay, |asked| asked.max(self.backoff.min)))
             }
         }
     }

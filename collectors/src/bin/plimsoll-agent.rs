@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{ArgGroup, Args, Parser};
 use plimsoll_collectors::backlog::Backlog;
 use plimsoll_collectors::clock::{Clock, SystemClock};
@@ -80,11 +81,11 @@ struct MachineFlags {
     /// Time between two samples, 1s to 300s
     #[arg(long, env = "PLIMSOLL_AGENT_INTERVAL", default_value = "10s")]
     interval: Interval,
-    /// Read no GPUs
-    #[arg(long, env = "PLIMSOLL_AGENT_NO_GPU")]
+    /// Read no GPUs, recorded ones neither
+    #[arg(long, env = "PLIMSOLL_AGENT_NO_GPU", value_parser = FalseyValueParser::new())]
     no_gpu: bool,
     /// Replay GPUs from a file that nvidia-smi wrote (--query-gpu=… --format=csv) instead of reading any
-    #[arg(long, env = "PLIMSOLL_AGENT_GPU_RECORDING", conflicts_with = "no_gpu")]
+    #[arg(long, env = "PLIMSOLL_AGENT_GPU_RECORDING")]
     gpu_recording: Option<PathBuf>,
 }
 
