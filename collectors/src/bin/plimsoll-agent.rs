@@ -55,7 +55,7 @@ struct Flags {
 /// Where readings go, and where they wait.
 #[derive(Debug, Args)]
 struct ServerFlags {
-    /// Address of the server, such as https://plimsoll.example.com
+    /// Address of the server, such as `https://plimsoll.example.com`
     #[arg(long, env = "PLIMSOLL_AGENT_URL")]
     url: Option<String>,
     /// Bearer token with the role INGEST
