@@ -1,0 +1,12 @@
+//! The collectors against a server that answers as servers do, and `plimsoll-agent` as its own process.
+
+#[cfg(test)]
+mod agent;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod nvml;
+#[cfg(test)]
+mod server;
