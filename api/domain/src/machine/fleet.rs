@@ -29,7 +29,7 @@ pub struct InstanceType {
 }
 
 /// What usage is reckoned with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shape {
     /// Slots: GPUs, or one where there is none.
     pub slots: u32,

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 
 pub use cells::{CellBlock, DeltaBlock, Grain};
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
-pub use facts::{encode_gpus, decode_gpus, ExecutionFact, GpuSampleFact, VmSampleFact};
+pub use facts::{ExecutionFact, GpuSampleFact, VmSampleFact, decode_gpus, encode_gpus};
 pub use marks::DirtyKind;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
 

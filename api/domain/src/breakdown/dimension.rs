@@ -1,0 +1,68 @@
+//! What figures can be broken down by, and which key columns that takes. Pure.
+
+use crate::cell::part::KeyColumn;
+
+/// A dimension of executions; machines have the last four but one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dimension {
+    /// Type of the base model.
+    ModelType,
+    /// Base model.
+    Model,
+    /// Base model version.
+    ModelVersion,
+    /// Checkpoint: an execution counts in the row of each that it applied.
+    Checkpoint,
+    /// Checkpoint version: likewise.
+    CheckpointVersion,
+    /// Combination.
+    Combination,
+    /// Application.
+    Application,
+    /// User.
+    User,
+    /// Department.
+    Department,
+    /// Project.
+    Project,
+    /// Machine.
+    Vm,
+    /// Instance type of the machine.
+    InstanceType,
+    /// Region of the machine.
+    Region,
+    /// Provider of the machine.
+    Provider,
+    /// Error type.
+    ErrorType,
+}
+
+impl Dimension {
+    /// The key column that it follows from.
+    #[must_use]
+    pub const fn column(self) -> KeyColumn {
+        match self {
+            Self::ModelType | Self::Model | Self::ModelVersion | Self::Checkpoint | Self::CheckpointVersion | Self::Combination => {
+                KeyColumn::Combination
+            }
+            Self::Application => KeyColumn::Application,
+            Self::User => KeyColumn::User,
+            Self::Department => KeyColumn::Department,
+            Self::Project => KeyColumn::Project,
+            Self::Vm | Self::InstanceType | Self::Region | Self::Provider => KeyColumn::Vm,
+            Self::ErrorType => KeyColumn::ErrorType,
+        }
+    }
+
+    /// Whether an execution may count in several rows.
+    #[must_use]
+    pub const fn is_checkpoint(self) -> bool {
+        matches!(self, Self::Checkpoint | Self::CheckpointVersion)
+    }
+
+    /// Whether it is joined from the fleet, and may change inside of a cell.
+    #[must_use]
+    pub const fn is_place(self) -> bool {
+        matches!(self, Self::InstanceType | Self::Region | Self::Provider)
+    }
+}
