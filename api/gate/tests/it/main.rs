@@ -1,0 +1,8 @@
+//! Tests of the gate in front of a real async-graphql schema.
+
+
+mod host;
+mod zoo;
+
+mod language;
+mod sdl;
