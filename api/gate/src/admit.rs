@@ -204,6 +204,10 @@ impl Admitted {
     }
 
     fn plan(&self, variables: &Variables) -> Result<Arc<Plan>, Refused> {
+        if let Some(name) = self.conditions.iter().find(|name| variables.get(name.as_str()) == Some(&Value::Null)) {
+            let message = crate::refused::shorten(format!("variable `${name}` decides a condition and must not be null"), self.book.limits.error_message_chars);
+            return Err(Refused::new(Code::BadUserInput, message, None));
+        }
         let is_true = |name: &str| variables.get(name) == Some(&Value::Boolean(true));
         let values: Vec<_> = self.conditions.iter().map(|name| is_true(name)).collect();
         let find = |plans: &[(Vec<bool>, Arc<Plan>)]| plans.iter().find(|(key, _)| *key == values).map(|(_, plan)| Arc::clone(plan));

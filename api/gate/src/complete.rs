@@ -4,9 +4,11 @@
 //! async-graphql leaves a key out when its field fails, whether or not it may be null, and orders keys by who finished first.
 //! Invariant: no error leaves here without a [`Code`], and no text of a fault of ours leaves at all.
 
+use std::collections::HashMap;
+
 use apollo_compiler::ast::Type;
 use async_graphql::indexmap::IndexMap;
-use async_graphql::{Name, Response, ServerError, Value};
+use async_graphql::{Name, PathSegment, Response, ServerError, Value};
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -72,7 +74,8 @@ pub(crate) fn code_of(error: &ServerError) -> Option<Code> {
 
 /// Completes what the executor answered.
 pub(crate) fn complete(mut response: Response, shape: &Shape, schema: &Schema, limits: &Limits, next_error_id: &dyn Fn() -> String) -> Answer {
-    if !object(&mut response.data, shape, schema) {
+    let failed = Failed::below(&response.errors);
+    if !(Completer { schema }).object(&mut response.data, shape, failed.as_ref()) {
         response.data = Value::Null;
     }
     let dropped = response.errors.len().saturating_sub(limits.errors_per_answer);
@@ -84,51 +87,85 @@ pub(crate) fn complete(mut response: Response, shape: &Shape, schema: &Schema, l
     Answer { data: Some(response.data), errors }
 }
 
-/// Completes a value; false where it is null and must not be.
-fn value(value: &mut Value, ty: &Type, below: Option<&Shape>, schema: &Schema) -> bool {
-    match (ty, &mut *value) {
-        (Type::Named(_) | Type::List(_), Value::Null) => return true,
-        (Type::NonNullNamed(_) | Type::NonNullList(_), Value::Null) => return false,
-        (Type::List(item) | Type::NonNullList(item), Value::List(items)) => {
-            // A list of leaves that may be null has nothing to complete.
-            if (below.is_none() && matches!(**item, Type::Named(_))) || items.iter_mut().all(|one| self::value(one, item, below, schema)) {
-                return true;
-            }
-        }
-        _ => match below {
-            Some(shape) if object(value, shape, schema) => return true,
-            Some(_) => {}
-            None => return true,
-        },
-    }
-    *value = Value::Null;
-    !ty.is_non_null()
+/// The places of errors, as a tree. async-graphql answers an object of which every field failed with null; that errors stand below
+/// it tells it from one that is null.
+#[derive(Debug, Default)]
+struct Failed<'e> {
+    keys: HashMap<&'e str, Self>,
+    items: HashMap<usize, Self>,
 }
 
-/// Completes an object; false where a key that must not be null is, so that the object itself has to be null.
-fn object(value: &mut Value, shape: &Shape, schema: &Schema) -> bool {
-    let fields = match value {
-        Value::Object(fields) => fields,
-        // An executor that answers an empty selection with null.
-        Value::Null if shape.fields.is_empty() && !shape.marked => {
-            *value = Value::Object(IndexMap::new());
+impl<'e> Failed<'e> {
+    fn below(errors: &'e [ServerError]) -> Option<Self> {
+        if errors.is_empty() {
+            return None;
+        }
+        let mut root = Self::default();
+        for error in errors {
+            let mut at = &mut root;
+            for segment in &error.path {
+                at = match segment {
+                    PathSegment::Field(name) => at.keys.entry(name.as_str()).or_default(),
+                    PathSegment::Index(index) => at.items.entry(*index).or_default(),
+                };
+            }
+        }
+        Some(root)
+    }
+}
+
+struct Completer<'s> {
+    schema: &'s Schema,
+}
+
+impl Completer<'_> {
+    /// Completes a value; false where it is null and must not be.
+    fn value(&self, value: &mut Value, ty: &Type, below: Option<&Shape>, failed: Option<&Failed<'_>>) -> bool {
+        let is_right = match (ty, &mut *value, below) {
+            (Type::List(item) | Type::NonNullList(item), Value::List(items), _) => {
+                // A list of leaves that may be null has nothing to complete.
+                let is_plain = below.is_none() && matches!(**item, Type::Named(_));
+                is_plain
+                    || items.iter_mut().enumerate().all(|(index, one)| {
+                        let failed = failed.and_then(|failed| failed.items.get(&index));
+                        self.value(one, item, below, failed)
+                    })
+            }
+            (Type::List(_) | Type::NonNullList(_), Value::Null, _) | (_, Value::Null, None) => return !ty.is_non_null(),
+            (_, Value::Null, Some(_)) if failed.is_none_or(|failed| failed.keys.is_empty()) => return !ty.is_non_null(),
+            (_, _, Some(shape)) => self.object(value, shape, failed),
+            (_, _, None) => true,
+        };
+        if is_right {
             return true;
         }
-        _ => return false,
-    };
-    let type_index = if shape.marked { take_mark(fields, schema) } else { None };
-    let applies = |field: &&FieldShape| field.only.as_ref().is_none_or(|only| type_index.is_some_and(|index| only.contains(index)));
-    let is_ordered = fields.len() == shape.fields.iter().filter(applies).count()
-        && fields.keys().zip(shape.fields.iter().filter(applies)).all(|(key, field)| *key == field.key);
-    if !is_ordered {
-        let mut ordered = IndexMap::with_capacity(shape.fields.len());
-        for field in shape.fields.iter().filter(applies) {
-            let value = fields.swap_remove(field.key.as_str()).unwrap_or_default();
-            ordered.insert(field.key.clone(), value);
-        }
-        *fields = ordered;
+        *value = Value::Null;
+        !ty.is_non_null()
     }
-    shape.fields.iter().filter(applies).zip(fields.values_mut()).all(|(field, one)| self::value(one, &field.ty, field.below.as_ref(), schema))
+
+    /// Completes an object; false where a key that must not be null is, so that the object itself has to be null.
+    fn object(&self, value: &mut Value, shape: &Shape, failed: Option<&Failed<'_>>) -> bool {
+        if matches!(value, Value::Null) && failed.is_some_and(|failed| !failed.keys.is_empty()) {
+            *value = Value::Object(IndexMap::new());
+        }
+        let Value::Object(fields) = value else { return false };
+        let type_index = if shape.marked { take_mark(fields, self.schema) } else { None };
+        let applies = |field: &&FieldShape| field.only.as_ref().is_none_or(|only| type_index.is_some_and(|index| only.contains(index)));
+        let is_ordered = fields.len() == shape.fields.iter().filter(applies).count()
+            && fields.keys().zip(shape.fields.iter().filter(applies)).all(|(key, field)| *key == field.key);
+        if !is_ordered {
+            let mut ordered = IndexMap::with_capacity(shape.fields.len());
+            for field in shape.fields.iter().filter(applies) {
+                let value = fields.swap_remove(field.key.as_str()).unwrap_or_default();
+                ordered.insert(field.key.clone(), value);
+            }
+            *fields = ordered;
+        }
+        shape.fields.iter().filter(applies).zip(fields.values_mut()).all(|(field, one)| {
+            let failed = failed.and_then(|failed| failed.keys.get(field.key.as_str()));
+            self.value(one, &field.ty, field.below.as_ref(), failed)
+        })
+    }
 }
 
 fn take_mark(fields: &mut IndexMap<Name, Value>, schema: &Schema) -> Option<usize> {

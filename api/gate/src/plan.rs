@@ -28,6 +28,10 @@ use crate::walk::within;
 /// The answer key under which an object says its type where the gate needs to know. No client can choose it: it is not a name.
 pub(crate) const MARK: &str = "#";
 
+/// async-graphql forgets the path of an error in a field that it resolves through an interface, so such a field is written once for
+/// each type; where there are more types than this, it is written once, and the path of an error is lost.
+const WRITTEN_BY_TYPE_MAX: usize = 16;
+
 /// An operation with nothing left to decide but the values of arguments.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -129,6 +133,13 @@ struct Group<'a> {
     fields: Vec<&'a Node<Field>>,
 }
 
+impl Group<'_> {
+    /// Whether a resolver answers it.
+    fn key_is_resolved(&self) -> bool {
+        self.fields.first().is_some_and(|field| field.name != "__typename")
+    }
+}
+
 struct Planner<'a> {
     source: &'a Source<'a>,
     condition: &'a dyn Fn(&str) -> bool,
@@ -143,6 +154,7 @@ impl<'a> Planner<'a> {
     /// Writes the merged selection of `sets` on `parent`, and says how many fields it has at all levels.
     fn selection(&mut self, parent: &str, sets: &[&'a SelectionSet], schema_lists: usize) -> Result<Written, Refused> {
         let all = self.source.schema.possible(parent).cloned().unwrap_or_else(|| self.source.schema.none());
+        let is_abstract = self.source.schema.index_of(parent).is_none();
         let mut groups = Vec::new();
         let mut seen = HashSet::new();
         for set in sets {
@@ -152,15 +164,18 @@ impl<'a> Planner<'a> {
         let mut shape = Shape { fields: Vec::with_capacity(groups.len()), marked: false };
         let mut size = 0;
         for group in groups {
-            let only = (group.types != all).then(|| group.types.clone());
+            let is_of_parent = self.is_defined(parent, &group);
+            let only = (group.types != all || !is_of_parent).then(|| group.types.clone());
             shape.marked |= only.is_some();
+            let is_by_type = only.is_some() || (is_abstract && all.len() <= WRITTEN_BY_TYPE_MAX && group.key_is_resolved());
             let (field, field_shape, below) = self.field(parent, &group, only, schema_lists)?;
-            let copies = if field_shape.only.is_some() { group.types.iter().count() as u64 } else { 1 };
+            let copies = if is_by_type { group.types.len() as u64 } else { 1 };
             size += copies * (below + 1);
             self.write(1 + (copies.saturating_sub(1)) * (below + 1))?;
-            match &field_shape.only {
-                None => items.push(field.position_node(OutSelection::Field(field.clone()))),
-                Some(types) => items.extend(types.iter().filter_map(|index| self.source.schema.object(index)).map(|object| on(object, &field))),
+            if is_by_type {
+                items.extend(group.types.iter().filter_map(|index| self.source.schema.object(index)).map(|object| on(object, &field)));
+            } else {
+                items.push(field.position_node(OutSelection::Field(field.clone())));
             }
             shape.fields.push(field_shape);
         }
@@ -169,6 +184,11 @@ impl<'a> Planner<'a> {
             items.push(mark());
         }
         Ok((items, shape, size))
+    }
+
+    /// Whether the parent itself has the field: one of a fragment may hold for all of its types without that.
+    fn is_defined(&self, parent: &str, group: &Group<'_>) -> bool {
+        group.fields.first().is_some_and(|field| self.source.schema.apollo.type_field(parent, &field.name).is_ok())
     }
 
     fn write(&mut self, fields: u64) -> Result<(), Refused> {
@@ -240,7 +260,7 @@ impl<'a> Planner<'a> {
         let Some(first) = group.fields.first() else { return Err(Refused::new(crate::Code::Internal, "internal error", None)) };
         // A field of an object type may have a narrower type than the same field of its interface.
         let owner = match &only {
-            Some(types) if types.iter().count() == 1 => types.iter().next().and_then(|index| self.source.schema.object(index)),
+            Some(types) if types.len() == 1 => types.iter().next().and_then(|index| self.source.schema.object(index)),
             _ => None,
         };
         let owner = owner.map_or(parent, |owner| owner.as_str());

@@ -4,5 +4,6 @@
 mod host;
 mod zoo;
 
+mod answers;
 mod language;
 mod sdl;
