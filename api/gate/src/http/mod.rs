@@ -1,0 +1,172 @@
+//! GraphQL over HTTP: the route `/graphql`.
+//!
+//! Order of checks: who calls (401), which transport, method (405), what is wanted (406), what is sent (414, 415, 413, 408, 400),
+//! and only then GraphQL. Every answer is JSON with `extensions.code` on each error. It must not know what a token looks like.
+//!
+//! Seam for the transports that go on: a WebSocket upgrade is to be answered before [`respond`] is called, since its token comes in
+//! its first message; an event stream is [`Media::EventStream`], refused here until it is served.
+
+mod negotiate;
+mod params;
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
+use axum::routing::{MethodRouter, any};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::admit::OperationKind;
+use crate::code::Code;
+use crate::complete::Answer;
+use crate::refused::Refused;
+use crate::service::{Endpoint, Params, Service};
+use negotiate::Media;
+
+/// The route, for every method.
+pub fn route<E: Endpoint, S: Clone + Send + Sync + 'static>(service: Service<E>) -> MethodRouter<S> {
+    any(move |request: Request<Body>| {
+        let service = service.clone();
+        async move { respond(&service, request).await }
+    })
+}
+
+/// Answers one HTTP request.
+pub async fn respond<E: Endpoint>(service: &Service<E>, request: Request<Body>) -> Response<Body> {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let mut kind = None;
+    let reply = match serve(service, &parts, body, &mut kind).await {
+        Ok(reply) | Err(reply) => reply,
+    };
+    let kind = kind.map_or("none", OperationKind::as_str);
+    let code = reply.answer.code().map_or("OK", Code::as_str);
+    metrics::counter!("plimsoll_graphql_requests_total", "kind" => kind, "code" => code).increment(1);
+    metrics::histogram!("plimsoll_graphql_request_duration_seconds", "kind" => kind).record(started.elapsed().as_secs_f64());
+    reply.into_response()
+}
+
+/// An answer and how to send it.
+struct Reply {
+    status: StatusCode,
+    media: Media,
+    answer: Answer,
+    header: Option<(HeaderName, &'static str)>,
+}
+
+impl Reply {
+    /// Says that the request is no GraphQL request that could be run.
+    fn refuse(status: StatusCode, media: Media, code: Code, message: impl Into<String>) -> Self {
+        Self { status, media, answer: Refused::new(code, message, None).into(), header: None }
+    }
+
+    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// Sends what GraphQL made of the request. With data the request was run, whatever its errors.
+    fn of(answer: Answer, media: Media) -> Self {
+        let code = answer.code().unwrap_or(Code::Internal);
+        let status = match (answer.data.is_some(), media, code) {
+            (true, _, _) => StatusCode::OK,
+            // These are no faults of the request, so that no client may take them for an answer.
+            (false, _, Code::Timeout | Code::Internal) | (false, Media::GraphqlResponse, _) => code.status(),
+            (false, _, _) => StatusCode::OK,
+        };
+        Self { status, media, answer, header: None }
+    }
+
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.answer.to_json()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media.content_type()));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(VARY, HeaderValue::from_static("accept, authorization"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Some((name, value)) = self.header {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+async fn serve<E: Endpoint>(service: &Service<E>, parts: &Parts, body: Body, kind: &mut Option<OperationKind>) -> Result<Reply, Reply> {
+    let wanted = negotiate::wanted(&parts.headers);
+    let media = wanted.filter(|media| *media != Media::EventStream).unwrap_or(Media::Json);
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let caller = service.endpoint().authenticate(&parts.headers, peer).await.map_err(|refusal| {
+        let answer = Refused::from(refusal).into();
+        Reply { status: StatusCode::UNAUTHORIZED, media, answer, header: Some((WWW_AUTHENTICATE, "Bearer")) }
+    })?;
+
+    let is_get = match parts.method {
+        Method::GET => true,
+        Method::POST => false,
+        _ => {
+            let message = "GraphQL is asked with GET or POST";
+            return Err(Reply::refuse(StatusCode::METHOD_NOT_ALLOWED, media, Code::BadUserInput, message).with(ALLOW, "GET, POST"));
+        }
+    };
+    if wanted.is_none_or(|wanted| wanted == Media::EventStream) {
+        let message = "answers come as application/graphql-response+json or application/json";
+        return Err(Reply::refuse(StatusCode::NOT_ACCEPTABLE, media, Code::BadUserInput, message));
+    }
+    let params = if is_get { get(service, parts, media)? } else { post(service, parts, body, media).await? };
+
+    let prepared = service.prepare(&caller, params).map_err(|refused| Reply::of(refused.into(), media))?;
+    *kind = Some(prepared.facts.kind);
+    if is_get && prepared.facts.kind == OperationKind::Mutation {
+        let message = "a mutation must be sent with POST";
+        return Err(Reply::refuse(StatusCode::METHOD_NOT_ALLOWED, media, Code::BadUserInput, message).with(ALLOW, "POST"));
+    }
+    Ok(Reply::of(service.run(caller, prepared).await, media))
+}
+
+fn get<E: Endpoint>(service: &Service<E>, parts: &Parts, media: Media) -> Result<Params, Reply> {
+    let limit = service.gate().limits().url_query_size_bytes;
+    let text = parts.uri.query().unwrap_or_default();
+    if text.len() > limit {
+        let message = format!("the query string has more than {limit} bytes: use POST");
+        return Err(Reply::refuse(StatusCode::URI_TOO_LONG, media, Code::LimitExceeded, message));
+    }
+    params::from_query_string(text).map_err(|wrong| Reply::refuse(StatusCode::BAD_REQUEST, media, Code::BadUserInput, wrong))
+}
+
+async fn post<E: Endpoint>(service: &Service<E>, parts: &Parts, body: Body, media: Media) -> Result<Params, Reply> {
+    if !negotiate::is_plain_json(&parts.headers) {
+        let message = "the body must be application/json in UTF-8, not compressed";
+        return Err(Reply::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media, Code::BadUserInput, message));
+    }
+    let limits = service.gate().limits();
+    let body = read(parts, body, limits.request_body_size_bytes, limits.body_read_time, media).await?;
+    params::from_json(&body).map_err(|wrong| Reply::refuse(StatusCode::BAD_REQUEST, media, Code::BadUserInput, wrong))
+}
+
+async fn read(parts: &Parts, body: Body, limit: usize, time: std::time::Duration, media: Media) -> Result<Bytes, Reply> {
+    let too_large = || {
+        let message = format!("the body has more than {limit} bytes");
+        Reply::refuse(StatusCode::PAYLOAD_TOO_LARGE, media, Code::LimitExceeded, message).with(CONNECTION, "close")
+    };
+    let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|announced| announced > limit as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(time, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => {
+            tracing::debug!(error = %error, "failed to read the body of a request");
+            Err(Reply::refuse(StatusCode::BAD_REQUEST, media, Code::BadUserInput, "the body could not be read").with(CONNECTION, "close"))
+        }
+        Err(_elapsed) => {
+            let message = format!("the body did not arrive within {} s", time.as_secs());
+            Err(Reply::refuse(StatusCode::REQUEST_TIMEOUT, media, Code::Timeout, message).with(CONNECTION, "close"))
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! One request from its parameters to its answer, whatever carried it: HTTP today, WebSocket and event streams through the same two
+//! calls, [`Service::prepare`] and [`Service::run`].
+//!
+//! Invariants: nothing runs that has not been admitted; at most [`crate::Limits::running_operations`] run at once; an operation that
+//! panics or takes too long costs its own answer and nothing else. It must not know headers or status codes.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_graphql::{Request, Response};
+use axum::http::HeaderMap;
+use serde_json::{Map, Value as Json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use crate::admit::{OperationFacts, OperationKind, Prepared};
+use crate::code::Code;
+use crate::complete::Answer;
+use crate::gate::Gate;
+use crate::refused::{Refused, coded};
+
+/// The host behind the gate: who calls, and the executor.
+pub trait Endpoint: Clone + Send + Sync + 'static {
+    /// Who calls, once that is known.
+    type Caller: Clone + Send + Sync + 'static;
+
+    /// Finds out who calls.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when there is no valid token; the request ends there.
+    fn authenticate(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> impl Future<Output = Result<Self::Caller, Refusal>> + Send;
+
+    /// Whether the caller may ask for `__schema` and `__type`. `__typename` is open to all.
+    fn may_introspect(&self, caller: &Self::Caller) -> bool;
+
+    /// Runs a query or mutation.
+    fn execute(&self, caller: Self::Caller, request: Request, facts: OperationFacts) -> impl Future<Output = Response> + Send;
+
+    /// Names a fault of the service, in the log and to the client.
+    fn next_error_id(&self) -> String;
+}
+
+/// Why a caller is not known. Clients see the message.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    message: String,
+}
+
+impl Refusal {
+    /// Refuses with a message that tells a client what is missing, and an attacker nothing.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(Code::Unauthenticated, refusal.message, None)
+    }
+}
+
+/// The parameters of a GraphQL request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Params {
+    /// The document.
+    pub query: String,
+    /// Which operation of the document to run.
+    pub operation_name: Option<String>,
+    /// Values of variables as they came.
+    pub variables: Map<String, Json>,
+}
+
+/// A gate and the host behind it. Cheap to clone.
+pub struct Service<E> {
+    gate: Gate,
+    endpoint: E,
+    running: Arc<Semaphore>,
+}
+
+impl<E: Clone> Clone for Service<E> {
+    fn clone(&self) -> Self {
+        Self { gate: self.gate.clone(), endpoint: self.endpoint.clone(), running: Arc::clone(&self.running) }
+    }
+}
+
+impl<E: Endpoint> Service<E> {
+    /// Puts `gate` in front of `endpoint`.
+    #[must_use]
+    pub fn new(gate: Gate, endpoint: E) -> Self {
+        let running = Arc::new(Semaphore::new(gate.limits().running_operations.min(Semaphore::MAX_PERMITS)));
+        Self { gate, endpoint, running }
+    }
+
+    /// The gate.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The host.
+    #[must_use]
+    pub const fn endpoint(&self) -> &E {
+        &self.endpoint
+    }
+
+    /// Everything that is checked before an operation runs.
+    ///
+    /// # Errors
+    /// Whatever [`Gate::admit`] and [`crate::Admitted::prepare`] refuse, and `FORBIDDEN` for an introspection that the caller may not make.
+    pub fn prepare(&self, caller: &E::Caller, params: Params) -> Result<Prepared, Refused> {
+        let admitted = self.gate.admit(&params.query, params.operation_name.as_deref())?;
+        if admitted.introspects() && !self.endpoint.may_introspect(caller) {
+            return Err(Refused::new(Code::Forbidden, "introspection is not open to this caller", None));
+        }
+        admitted.prepare(params.variables)
+    }
+
+    /// Runs a query or mutation to its answer.
+    pub async fn run(&self, caller: E::Caller, prepared: Prepared) -> Answer {
+        if prepared.facts.kind == OperationKind::Subscription {
+            return Refused::new(Code::BadUserInput, "a subscription needs a transport that goes on", None).into();
+        }
+        let query_time = self.gate.limits().query_time;
+        let executed = tokio::time::timeout(query_time, self.execute(caller, prepared.request, prepared.facts)).await;
+        match executed {
+            Ok(Ok(response)) => prepared.completion.finish(response, &|| self.endpoint.next_error_id()),
+            Ok(Err(Panicked { detail })) => {
+                let id = self.endpoint.next_error_id();
+                tracing::error!(error.id = %id, error.message = %detail, "an operation panicked");
+                let mut error = coded(Code::Internal, "internal error", None);
+                if let Some(extensions) = error.extensions.as_mut() {
+                    extensions.set("id", async_graphql::Value::from(id));
+                }
+                Answer { data: None, errors: vec![error] }
+            }
+            Err(_elapsed) => {
+                let message = format!("the operation took longer than {} s", query_time.as_secs());
+                Refused::new(Code::Timeout, message, None).into()
+            }
+        }
+    }
+
+    /// On a task of its own: a panic stays there, and the connection's task is free to notice that its client has gone, which ends it.
+    async fn execute(&self, caller: E::Caller, request: Request, facts: OperationFacts) -> Result<Response, Panicked> {
+        // The semaphore is never closed.
+        let _permit = self.running.acquire().await.ok();
+        let endpoint = self.endpoint.clone();
+        let mut task = JoinSet::new();
+        task.spawn(async move { endpoint.execute(caller, request, facts).await }.in_current_span());
+        match task.join_next().await {
+            Some(Ok(response)) => Ok(response),
+            Some(Err(failed)) => Err(Panicked { detail: failed.to_string() }),
+            None => Err(Panicked { detail: "the task of the operation is gone".to_owned() }),
+        }
+    }
+}
+
+struct Panicked {
+    detail: String,
+}

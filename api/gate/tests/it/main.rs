@@ -1,0 +1,9 @@
+//! Tests of the gate in front of a real async-graphql schema.
+
+
+mod host;
+mod zoo;
+
+mod answers;
+mod language;
+mod sdl;
