@@ -1,1 +1,3 @@
-//! placeholder
+//! wiring
+
+pub mod config;
