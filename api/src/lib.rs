@@ -1,3 +1,5 @@
 //! wiring
 
+pub mod auth;
 pub mod config;
+pub mod telemetry;
