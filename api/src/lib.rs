@@ -1,1 +1,5 @@
-//! placeholder
+//! wiring
+
+pub mod auth;
+pub mod config;
+pub mod telemetry;
