@@ -97,6 +97,31 @@ fn keep<T: ?Sized>(kept: &Kept<T>, found: &mut ById<T>, loaded: Vec<(u32, Arc<T>
     }
 }
 
+macro_rules! known {
+    ($($(#[$doc:meta])* $name:ident, $kept:ident -> $value:ty;)+) => {
+        impl Catalog {$(
+            $(#[$doc])*
+            #[must_use]
+            pub fn $name(&self, id: u32) -> Option<Arc<$value>> {
+                self.$kept.read().unwrap_or_else(PoisonError::into_inner).get(&id).map(Arc::clone)
+            }
+        )+}
+    };
+}
+
+known! {
+    /// A simple name, when it is cached.
+    known_name, names -> str;
+    /// A version of a base model, when it is cached.
+    known_model_version, model_versions -> ModelVersion;
+    /// A checkpoint, when it is cached.
+    known_checkpoint, checkpoints -> Checkpoint;
+    /// A version of a checkpoint, when it is cached.
+    known_checkpoint_version, checkpoint_versions -> CheckpointVersion;
+    /// A combination, when it is cached.
+    known_combination, combinations -> Combination;
+}
+
 impl Catalog {
     /// Simple names.
     ///

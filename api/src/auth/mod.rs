@@ -14,6 +14,7 @@ use plimsoll_entity::value::label::Role;
 use plimsoll_entity::value::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub mod access;
 mod cache;
 pub mod first_start;
 pub mod jwks;

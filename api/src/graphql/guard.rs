@@ -1,0 +1,47 @@
+//! Who may read a field, enforced from the one table.
+//!
+//! async-graphql 7 drops the key of a nullable field whose `guard` fails, so the check stands inside the resolver: a refusal adds
+//! an error with the field's path and the field is null (DESIGN, section 6).
+
+use async_graphql::{Context, Enum, ErrorExtensions as _, TypeDirective};
+use plimsoll_entity::value::label;
+use plimsoll_gate::Code;
+
+use super::error::coded;
+use crate::auth::Caller;
+use crate::auth::access::roles_of;
+
+/// Who asks.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::Role")]
+pub enum Role {
+    /// Performance, jobs and checkpoints.
+    PipelineTd,
+    /// Machines, health and capacity.
+    Admin,
+    /// Cost, chargeback and value.
+    FinancialDirector,
+    /// Sends events; reads nothing.
+    Ingest,
+}
+
+/// Who may read a field. Shown in the schema so that a client knows before it asks.
+#[TypeDirective(location = "FieldDefinition")]
+pub fn requires(#[graphql(desc = "Roles of which one is enough.")] roles: Vec<Role>) {}
+
+/// The roles of a field as the schema shows them.
+pub fn required(field: &str) -> Vec<Role> {
+    roles_of(field).unwrap_or_default().iter().copied().map(Role::from).collect()
+}
+
+/// Whether the caller may read a guarded field; when not, the refusal stands among the errors of the answer.
+pub fn allows(ctx: &Context<'_>, field: &str) -> bool {
+    let roles = roles_of(field).unwrap_or_default();
+    let allowed = ctx.data_opt::<Caller>().is_some_and(|caller| caller.roles.contains_any(roles));
+    if !allowed {
+        let names = roles.iter().map(|role| role.wire()).collect::<Vec<_>>().join(" or ");
+        let error = coded(Code::Forbidden, format!("requires the role {names}")).extend_with(|_, _| {});
+        ctx.add_error(ctx.set_error_path(error.into_server_error(ctx.item.pos)));
+    }
+    allowed
+}

@@ -1,0 +1,91 @@
+//! Names, versions and combinations for fields that refer to one: from the catalog when it knows them, else in batches.
+//!
+//! Invariant: an id that stands in an answer is in the database; one that is not is an inconsistency, never null.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::{Context, Result};
+use plimsoll_domain::breakdown::executions::Reader;
+use plimsoll_domain::catalog::{Checkpoint, CheckpointVersion, Combination, ModelVersion};
+use plimsoll_domain::store::{Attribute, StoreError};
+
+use super::error::internal;
+
+/// Loads what the catalog does not hold.
+#[derive(Clone, Debug)]
+pub struct CatalogLoader(pub Reader);
+
+macro_rules! catalog_keys {
+    ($($(#[$doc:meta])* $key:ident -> $value:ty, $load:ident, $known:ident, $fetch:ident, $what:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct $key(pub u32);
+
+        impl Loader<$key> for CatalogLoader {
+            type Value = Arc<$value>;
+            type Error = Arc<StoreError>;
+
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, Self::Value>, Self::Error> {
+                if keys.is_empty() {
+                    return Ok(HashMap::new());
+                }
+                let ids: Vec<u32> = keys.iter().map(|key| key.0).collect();
+                let snapshot = self.0.store.snapshot().await?;
+                let found = self.0.catalog.$load(&snapshot, &ids).await?;
+                Ok(found.into_iter().map(|(id, value)| ($key(id), value)).collect())
+            }
+        }
+
+        $(#[$doc])*
+        pub async fn $fetch(ctx: &Context<'_>, id: u32) -> Result<Arc<$value>> {
+            let loader = ctx.data::<DataLoader<CatalogLoader>>()?;
+            if let Some(known) = loader.loader().0.catalog.$known(id) {
+                return Ok(known);
+            }
+            loader.load_one($key(id)).await.map_err(internal)?.ok_or_else(|| internal(StoreError::Inconsistent($what)))
+        }
+    )+};
+}
+
+catalog_keys! {
+    /// A simple name.
+    NameId -> str, names, known_name, name, "name";
+    /// A base model version.
+    ModelVersionId -> ModelVersion, model_versions, known_model_version, model_version, "model version";
+    /// A checkpoint.
+    CheckpointId -> Checkpoint, checkpoints, known_checkpoint, checkpoint, "checkpoint";
+    /// A checkpoint version.
+    CheckpointVersionId -> CheckpointVersion, checkpoint_versions, known_checkpoint_version, checkpoint_version, "checkpoint version";
+    /// A combination.
+    CombinationId -> Combination, combinations, known_combination, combination, "combination";
+}
+
+/// The newest value of an attribute of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttributeOf(pub Attribute, pub u32);
+
+impl Loader<AttributeOf> for CatalogLoader {
+    type Value = u32;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[AttributeOf]) -> Result<HashMap<AttributeOf, u32>, Self::Error> {
+        let mut found = HashMap::new();
+        if keys.is_empty() {
+            return Ok(found);
+        }
+        let snapshot = self.0.store.snapshot().await?;
+        for kind in [Attribute::ModelType, Attribute::ProjectDepartment] {
+            if keys.iter().any(|key| key.0 == kind) {
+                found.extend(snapshot.attribute_list(kind).await?.into_iter().map(|(subject, value)| (AttributeOf(kind, subject), value)));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The newest value of an attribute; none where nothing was told.
+pub async fn attribute(ctx: &Context<'_>, kind: Attribute, subject: u32) -> Result<Option<u32>> {
+    ctx.data::<DataLoader<CatalogLoader>>()?.load_one(AttributeOf(kind, subject)).await.map_err(internal)
+}

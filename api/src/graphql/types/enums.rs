@@ -1,0 +1,182 @@
+//! Closed enums of the schema, one to one with those of the events.
+
+use async_graphql::Enum;
+use plimsoll_domain::breakdown::dimension::Dimension;
+use plimsoll_domain::breakdown::executions;
+use plimsoll_entity::value::{label, time};
+
+/// What a checkpoint is to its base model.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::CheckpointKind")]
+pub enum CheckpointKind {
+    /// Low-rank adapter.
+    Lora,
+    /// Conditioning network.
+    Controlnet,
+    /// Full fine-tune.
+    FineTune,
+    /// Textual inversion.
+    Embedding,
+    /// Autoencoder.
+    Vae,
+    /// Anything else.
+    Other,
+}
+
+/// How an execution ended.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::Outcome")]
+pub enum Outcome {
+    /// It gave its result.
+    Succeeded,
+    /// It ended with an error.
+    Failed,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+/// State of a job.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::JobState")]
+pub enum JobState {
+    /// It waits.
+    Queued,
+    /// It runs.
+    Running,
+    /// Its last attempt succeeded.
+    Succeeded,
+    /// Its last attempt failed.
+    Failed,
+    /// It was stopped.
+    Cancelled,
+}
+
+/// State of a machine.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::VmState")]
+pub enum VmState {
+    /// It was asked for.
+    Requested,
+    /// It is being made.
+    Provisioning,
+    /// It serves.
+    Running,
+    /// It does not answer.
+    Unreachable,
+    /// It was taken out on purpose.
+    Maintenance,
+    /// It is stopped and not billed.
+    Stopped,
+    /// It is being given back.
+    Deprovisioning,
+    /// It is gone; this ends a life.
+    Terminated,
+    /// It is broken.
+    Failed,
+}
+
+/// How a machine was bought.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::PurchaseOption")]
+pub enum PurchaseOption {
+    /// By the hour.
+    OnDemand,
+    /// Interruptible.
+    Spot,
+    /// Committed.
+    Reserved,
+}
+
+/// A UTC calendar unit.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "time::Step")]
+pub enum Step {
+    /// One UTC minute.
+    Minute,
+    /// One UTC hour.
+    Hour,
+    /// One UTC day.
+    Day,
+    /// One UTC month.
+    Month,
+}
+
+/// What executions can be broken down by. In every `by`: at most 4 dimensions, none twice.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "Dimension")]
+pub enum ExecutionDimension {
+    /// Type of the base model, the newest that an event told.
+    ModelType,
+    /// Base model.
+    Model,
+    /// Base model version.
+    ModelVersion,
+    /// Checkpoint: an execution counts in the row of each that it applied.
+    Checkpoint,
+    /// Checkpoint version: an execution counts in the row of each that it applied.
+    CheckpointVersion,
+    /// Base model version and the set of checkpoint versions applied together.
+    Combination,
+    /// Calling application.
+    Application,
+    /// Person or service that asked.
+    User,
+    /// Department that asked.
+    Department,
+    /// Project for which it ran.
+    Project,
+    /// Machine.
+    Vm,
+    /// Instance type of the machine when the execution finished.
+    InstanceType,
+    /// Region of the machine when the execution finished.
+    Region,
+    /// Provider of the machine when the execution finished.
+    Provider,
+    /// Error type; null for executions without one.
+    ErrorType,
+}
+
+/// What machines can be broken down by. In every `by`: none twice.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineDimension {
+    /// Machine.
+    Vm,
+    /// Instance type.
+    InstanceType,
+    /// Region.
+    Region,
+    /// Provider.
+    Provider,
+}
+
+impl From<MachineDimension> for Dimension {
+    fn from(dimension: MachineDimension) -> Self {
+        match dimension {
+            MachineDimension::Vm => Self::Vm,
+            MachineDimension::InstanceType => Self::InstanceType,
+            MachineDimension::Region => Self::Region,
+            MachineDimension::Provider => Self::Provider,
+        }
+    }
+}
+
+/// What the rows of a breakdown of executions are ordered by, largest first, null last; equal: by the names of the key.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "executions::ExecutionOrder")]
+pub enum ExecutionOrder {
+    /// Number of executions.
+    Executions,
+    /// Failed executions.
+    Failures,
+    /// Share of successes.
+    SuccessRatio,
+    /// 95th percentile of the duration.
+    DurationP95,
+    /// 95th percentile of the queue time.
+    QueueP95,
+    /// GPU-hours.
+    GpuHours,
+    /// Distinct users.
+    Users,
+}

@@ -1,0 +1,11 @@
+//! The objects, inputs and enums of the schema: wrappers of our own, never rows.
+
+pub mod enums;
+pub mod execution_stats;
+pub mod filter;
+pub mod id;
+pub mod key;
+pub mod machine_stats;
+pub mod name;
+pub mod vm;
+pub mod window;
