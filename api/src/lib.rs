@@ -1,1 +1,4 @@
 //! placeholder
+
+pub mod command;
+pub mod http;
