@@ -22,6 +22,7 @@ use plimsoll_domain::ingest::{IngestError, IngestSink, Written};
 use plimsoll_entity::value::label::Role;
 use plimsoll_entity::value::time::Instant;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
@@ -43,10 +44,13 @@ impl IngestAuth for NamedRole {
     }
 }
 
+/// Events and their line numbers.
+type Lines = Vec<(u32, Event)>;
+
 /// Keeps what it is given; says what it is told to say.
 #[derive(Clone, Default)]
 struct Recorder {
-    batches: Arc<Mutex<Vec<Vec<(u32, Event)>>>>,
+    batches: Arc<Mutex<Vec<Lines>>>,
     sizes: Arc<Mutex<Vec<usize>>>,
     answers: Arc<Mutex<Vec<Result<Written, IngestError>>>>,
     /// Where there is one, writing waits for it.
@@ -376,5 +380,30 @@ async fn an_age_limit_is_kept() {
         let (_, _, answer) = send(&app, good().body(Body::from(line(1))).unwrap()).await;
         assert_eq!(answer["accepted"], accepted);
         assert_eq!(answer["rejected"][0]["code"] == "TOO_OLD", accepted == 0);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_first_and_reads_later_sees_why() {
+    let limits = IngestLimits { body_size_bytes: 600_000, ..IngestLimits::default() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let routes = app(&Recorder::default(), limits);
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    for framing in ["Content-Length: 8000000", "Transfer-Encoding: chunked"] {
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = "POST /ingest HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer INGEST\r\nContent-Type: application/x-ndjson\r\n";
+        socket.write_all(format!("{head}{framing}\r\n\r\n").as_bytes()).await.unwrap();
+        let piece = vec![b'\n'; 80_000];
+        for _ in 0..100 {
+            let frame = if framing.starts_with("Transfer") { [b"13880\r\n", &piece[..], b"\r\n"].concat() } else { piece.clone() };
+            socket.write_all(&frame).await.unwrap();
+        }
+        if framing.starts_with("Transfer") {
+            socket.write_all(b"0\r\n\r\n").await.unwrap();
+        }
+        let mut answer = vec![0; 12];
+        socket.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, b"HTTP/1.1 413", "{framing}");
     }
 }
