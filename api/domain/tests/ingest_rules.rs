@@ -404,18 +404,39 @@ fn another_spelling_is_the_same_event() {
 #[test]
 fn fingerprints_are_those_that_databases_hold() {
     // Never change these: rows that are already written carry them.
-    let full = json!({"job": "j", "checkpoints": [{"kind": "LORA", "name": "a", "version": "1"}], "gpus": [0, 1], "vm": "m1", "user": "u",
-        "queuedAt": "2026-03-01T07:59:00Z", "inferenceMs": 1.5, "inputBytes": 7, "errorMessage": "e"});
-    let hashes = TYPES.map(|event_type| content_hash(&read(&with(event_type, &json!({}))).unwrap()));
-    let held = [
-        2_544_276_336_603_261_548,
-        -5_885_742_265_245_199_655,
-        -2_059_937_058_174_762_079,
-        -423_806_089_894_314_070,
-        8_567_986_693_373_902_759,
-        -2_146_138_377_702_910_055,
-        7_206_257_364_895_505_614,
+    let checkpoint = json!({"kind": "LORA", "name": "a", "version": "1"});
+    let id = "0195f3a0-1111-7222-8333-000000000001";
+    let who = json!({"attempt": 2, "modelVersion": "v", "checkpoints": [checkpoint], "application": "a", "user": "u", "department": "d",
+        "project": "p", "vm": "m", "gpus": [0, 1]});
+    let mut execution = json!({"job": "j", "modelType": "t", "queuedAt": "2026-03-01T07:59:00Z", "checkpointLoadMs": 1.5, "modelInitMs": 2.5,
+        "inferenceMs": 3.5, "inputBytes": 4, "outputBytes": 5, "gpuMemoryPeakBytes": 6, "cpuSeconds": 7.5, "errorType": "e",
+        "errorMessage": "m"});
+    execution.as_object_mut().unwrap().extend(who.as_object().unwrap().clone());
+    let fulls = [
+        execution,
+        who,
+        json!({"modelVersion": "v", "checkpoint": checkpoint, "gpu": 3, "storageLocation": "l", "bytes": 4, "execution": id, "outcome": "FAILED",
+            "errorType": "e"}),
+        json!({"instanceType": "t", "provider": "p", "region": "r", "purchaseOption": "SPOT", "vCpus": 4, "memoryBytes": 5, "gpuModel": "g",
+            "gpuCount": 6}),
+        json!({"cpuRatio": 0.1, "memoryUsedBytes": 2, "memoryTotalBytes": 3, "diskUsedBytes": 4, "diskTotalBytes": 5, "diskBusyRatio": 0.6,
+            "networkReceivedBytes": 7, "networkSentBytes": 8, "networkErrors": 9, "diskReadBytes": 10, "diskWrittenBytes": 11,
+            "diskReadOps": 12, "diskWriteOps": 13}),
+        json!({"utilizationRatio": 0.1, "memoryUsedBytes": 2, "memoryTotalBytes": 3, "temperatureCelsius": 40.5, "powerWatts": 5, "uuid": "u",
+            "name": "n"}),
+        json!({"modelVersion": "v", "checkpoint": checkpoint, "storageLocation": "l"}),
     ];
-    assert_eq!(hashes, held);
-    assert_eq!(content_hash(&read(&with("execution", &full)).unwrap()), 0);
+    let hash = |event_type: &str, changes: &Value| content_hash(&read(&with(event_type, changes)).unwrap());
+    let found: Vec<[i64; 2]> =
+        TYPES.iter().zip(&fulls).map(|(event_type, full)| [hash(event_type, &json!({})), hash(event_type, full)]).collect();
+    let held: [[i64; 2]; 7] = [
+        [2_544_276_336_603_261_548, 6_237_932_003_333_176_157],
+        [-5_885_742_265_245_199_655, 8_122_474_087_252_796_466],
+        [-2_059_937_058_174_762_079, -9_016_880_687_413_879_452],
+        [-423_806_089_894_314_070, -1_488_696_099_136_019_549],
+        [8_567_986_693_373_902_759, -3_389_847_159_734_729_672],
+        [-2_146_138_377_702_910_055, 8_928_715_579_792_570_832],
+        [7_206_257_364_895_505_614, -2_768_020_282_953_289_920],
+    ];
+    assert_eq!(found, held);
 }
