@@ -1,8 +1,8 @@
 //! A strict scanner of JSON text: it finds where keys and values begin and end, and copies nothing.
 //!
-//! Why not serde_json: a line is read once and mostly thrown away, and scanning it there takes several times as long. A property
-//! test holds the two to the same grammar. Invariants: what it lets pass is JSON (RFC 8259), nested at most [`DEPTH_MAX`]; slices
-//! of a text that it let pass are JSON too. Must not know: what keys and values mean.
+//! Why not serde_json: dealing pairs out as raw values there took twice as long as here, and it was half of the cost of a line.
+//! Tests hold the two to the same grammar. Invariants: what it lets pass is JSON (RFC 8259), nested at most [`DEPTH_MAX`]; slices of a
+//! text that it let pass are JSON too. Must not know: what keys and values mean.
 
 use std::borrow::Cow;
 

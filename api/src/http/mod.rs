@@ -1,0 +1,3 @@
+//! HTTP: one file per path.
+
+pub mod ingest;
