@@ -3,8 +3,8 @@
 //! Invariants: a migration owns its table names and never imports an entity; it only adds (expand, then contract in a later
 //! release), because replicas of the release before may still run. Must not know: anything else of Plimsoll.
 
-pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::prelude::MigrationTrait;
+pub use sea_orm_migration::prelude::MigratorTrait;
 
 mod m20261124_000001_foundation;
 

@@ -52,9 +52,27 @@ const TABLES: &[&str] = &[
 ];
 
 const DROPS: &[&str] = &[
-    "audit_entry", "counter", "dirty_mark", "cell", "cell_delta", "storage_snapshot", "gpu_sample", "vm_sample", "vm_state", "checkpoint_load",
-    "job_event", "execution", "event_key", "attribute", "vm", "combination_checkpoint", "combination", "checkpoint_version", "checkpoint",
-    "model_version", "name",
+    "audit_entry",
+    "counter",
+    "dirty_mark",
+    "cell",
+    "cell_delta",
+    "storage_snapshot",
+    "gpu_sample",
+    "vm_sample",
+    "vm_state",
+    "checkpoint_load",
+    "job_event",
+    "execution",
+    "event_key",
+    "attribute",
+    "vm",
+    "combination_checkpoint",
+    "combination",
+    "checkpoint_version",
+    "checkpoint",
+    "model_version",
+    "name",
 ];
 
 /// The statement in the words of one database.

@@ -172,8 +172,9 @@ impl Catalog {
         let (mut found, missing) = cached(&self.checkpoint_versions, ids);
         if !missing.is_empty() {
             let loaded = snapshot.checkpoint_version_list(&missing).await?;
-            let entry =
-                |(id, checkpoint_id, version): (u32, u32, String)| (id, Arc::new(CheckpointVersion { checkpoint_id, version: version.into() }));
+            let entry = |(id, checkpoint_id, version): (u32, u32, String)| {
+                (id, Arc::new(CheckpointVersion { checkpoint_id, version: version.into() }))
+            };
             keep(&self.checkpoint_versions, &mut found, loaded.into_iter().map(entry).collect());
         }
         Ok(found)

@@ -9,7 +9,7 @@ use plimsoll_gate::Code;
 
 /// An error with a code.
 pub fn coded(code: Code, message: impl Into<String>) -> Error {
-    Error::new(message).extend_with(|_, extensions| extensions.set("code", code.wire()))
+    Error::new(message).extend_with(|_, extensions| extensions.set("code", code.as_str()))
 }
 
 /// An error about an argument.

@@ -1,3 +1,4 @@
 //! HTTP: one file per path.
 
+pub mod graphql;
 pub mod ingest;

@@ -231,7 +231,12 @@ impl Reader {
             window: asked.window,
             as_of: reading.snapshot.as_of,
             row_count: table.row_count,
-            rows: table.rows.iter().zip(&by_tile.rows).map(|(row, atoms)| (RowKey { by: Arc::clone(&by), ids: row.ids }, points(atoms))).collect(),
+            rows: table
+                .rows
+                .iter()
+                .zip(&by_tile.rows)
+                .map(|(row, atoms)| (RowKey { by: Arc::clone(&by), ids: row.ids }, points(atoms)))
+                .collect(),
             total: points(&by_tile.total),
             tiles: tiles.clone(),
         };

@@ -350,7 +350,8 @@ fn size_correlation(gathered: &Gathered, atoms: &[u32]) -> Option<SizeCorrelatio
         let moments = merged.as_ref().and_then(Merged::moments);
         (moments.and_then(Moments::pearson), moments.and_then(Moments::slope_ms_per_mebibyte))
     };
-    let ((input_pearson, input_ms_per_mebibyte), (output_pearson, output_ms_per_mebibyte)) = (of(Part::InputCorrelation), of(Part::OutputCorrelation));
+    let ((input_pearson, input_ms_per_mebibyte), (output_pearson, output_ms_per_mebibyte)) =
+        (of(Part::InputCorrelation), of(Part::OutputCorrelation));
     Some(SizeCorrelation { executions, input_pearson, output_pearson, input_ms_per_mebibyte, output_ms_per_mebibyte })
 }
 

@@ -106,6 +106,8 @@ impl Filter {
     /// Whether type, region and provider match.
     #[must_use]
     pub fn allows_place(&self, place: crate::timeline::life::Place) -> bool {
-        allows(&self.instance_types, place.instance_type_id) && allows(&self.regions, place.region_id) && allows(&self.providers, place.provider_id)
+        allows(&self.instance_types, place.instance_type_id)
+            && allows(&self.regions, place.region_id)
+            && allows(&self.providers, place.provider_id)
     }
 }

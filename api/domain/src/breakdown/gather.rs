@@ -171,7 +171,8 @@ impl Gathered {
     /// # Errors
     /// [`BreakdownError`] when the answer would be too large or the store fails.
     pub async fn read(&mut self, sources: Sources<'_>, asked: &Gathering<'_>, family: Option<Family>) -> Result<(), BreakdownError> {
-        let places = asked.by.iter().any(|dimension| dimension.is_place()) || asked.filter.asks_place() || asked.parts.contains(&Part::Usage);
+        let places =
+            asked.by.iter().any(|dimension| dimension.is_place()) || asked.filter.asks_place() || asked.parts.contains(&Part::Usage);
         let whole = Window {
             start: asked.tiles.first().map_or(Instant(0), |tile| tile.start),
             end: asked.tiles.last().map_or(Instant(0), |tile| tile.end),
@@ -231,7 +232,13 @@ impl Gathered {
         Ok(())
     }
 
-    async fn read_hours(&mut self, sources: Sources<'_>, asked: &Gathering<'_>, family: Family, buckets: &Buckets) -> Result<(), BreakdownError> {
+    async fn read_hours(
+        &mut self,
+        sources: Sources<'_>,
+        asked: &Gathering<'_>,
+        family: Family,
+        buckets: &Buckets,
+    ) -> Result<(), BreakdownError> {
         for (from, to) in runs(buckets.hours.keys().copied(), chunk_of(family) * DAY_HOURS / 2) {
             let blocks = sources.snapshot.cell_list(family, Grain::Hour, from, to, &wanted(family, asked.parts)).await?;
             for hour in blocks.chunk_by(|a, b| a.bucket == b.bucket) {
@@ -244,7 +251,13 @@ impl Gathered {
         Ok(())
     }
 
-    async fn read_deltas(&mut self, sources: Sources<'_>, asked: &Gathering<'_>, family: Family, buckets: &Buckets) -> Result<(), BreakdownError> {
+    async fn read_deltas(
+        &mut self,
+        sources: Sources<'_>,
+        asked: &Gathering<'_>,
+        family: Family,
+        buckets: &Buckets,
+    ) -> Result<(), BreakdownError> {
         let (Some(first), Some(last)) = (buckets.covered.keys().min(), buckets.covered.keys().max()) else { return Ok(()) };
         let (first, last) = (first.div_euclid(DAY_HOURS), last.div_euclid(DAY_HOURS));
         for delta in sources.snapshot.delta_list(family, first, last, DELTAS_MAX).await? {
@@ -267,7 +280,9 @@ impl Gathered {
         parts: &[(Part, &[u8])],
         place: impl Fn(u8) -> Option<(u32, Instant)>,
     ) -> Result<(), BreakdownError> {
-        let body = |wanted: Part| parts.iter().find(|(part, _)| *part == wanted).map(|(_, body)| *body).ok_or(StoreError::Inconsistent("cell block"));
+        let body = |wanted: Part| {
+            parts.iter().find(|(part, _)| *part == wanted).map(|(_, body)| *body).ok_or(StoreError::Inconsistent("cell block"))
+        };
         let keys = Keys::decode(family, body(Part::Keys)?).map_err(StoreError::from)?;
         let by_combination = family.columns().contains(&KeyColumn::Combination);
         if by_combination {
@@ -323,7 +338,13 @@ impl Gathered {
         }
     }
 
-    async fn add_facts<M: Fact>(&mut self, sources: Sources<'_>, asked: &Gathering<'_>, facts: &[M], tile: u32) -> Result<(), BreakdownError> {
+    async fn add_facts<M: Fact>(
+        &mut self,
+        sources: Sources<'_>,
+        asked: &Gathering<'_>,
+        facts: &[M],
+        tile: u32,
+    ) -> Result<(), BreakdownError> {
         let keys: Vec<Key> = facts.iter().map(Fact::key).collect();
         let combination = |key: &Key| key[KeyColumn::Combination as usize];
         self.learn(sources, asked.filter, keys.iter().map(combination).filter(|id| *id != 0)).await?;
@@ -382,7 +403,8 @@ impl Gathered {
         for (id, combination) in sources.catalog.combinations(sources.snapshot, &new).await? {
             let model_type = sources.model_types.get(&combination.model_id).copied().unwrap_or(0);
             if filter.allows_combination(id, &combination, model_type) {
-                self.known[id as usize] = Known::Allowed { model_version: combination.model_version_id, model: combination.model_id, model_type };
+                self.known[id as usize] =
+                    Known::Allowed { model_version: combination.model_version_id, model: combination.model_id, model_type };
                 self.combinations.insert(id, combination);
             }
         }
@@ -442,7 +464,9 @@ impl Gathered {
     pub fn grow(&mut self) -> Result<(), BreakdownError> {
         let atoms = self.atoms.len();
         if atoms > ATOMS_MAX {
-            return Err(BreakdownError::Limit(format!("the answer has more than {ATOMS_MAX} distinct keys: ask for a shorter window or fewer dimensions")));
+            return Err(BreakdownError::Limit(format!(
+                "the answer has more than {ATOMS_MAX} distinct keys: ask for a shorter window or fewer dimensions"
+            )));
         }
         for column in self.columns.values_mut() {
             column.grow(atoms);

@@ -36,7 +36,12 @@ impl Reader {
     ///
     /// # Errors
     /// [`BreakdownError`] when the question cannot be asked or the store fails.
-    pub async fn machine_breakdown(&self, reading: &Reading, asked: &MachineQuestion, filter: &Filter) -> Result<Breakdown<MachineFigures>, BreakdownError> {
+    pub async fn machine_breakdown(
+        &self,
+        reading: &Reading,
+        asked: &MachineQuestion,
+        filter: &Filter,
+    ) -> Result<Breakdown<MachineFigures>, BreakdownError> {
         check(asked.window, &asked.by, asked.limit)?;
         let gathered = self.gather_machines(reading, &[asked.window], asked, filter, &asked.parts).await?;
         let rows = ranked(&gathered, &asked.by);
@@ -47,7 +52,11 @@ impl Reader {
             window: asked.window,
             as_of: reading.snapshot.as_of,
             row_count: table.row_count,
-            rows: table.rows.iter().map(|row| (RowKey { by: Arc::clone(&by), ids: row.ids }, machine_figures(&gathered, &row.atoms))).collect(),
+            rows: table
+                .rows
+                .iter()
+                .map(|row| (RowKey { by: Arc::clone(&by), ids: row.ids }, machine_figures(&gathered, &row.atoms)))
+                .collect(),
             other: (table.row_count > table.rows.len()).then(|| machine_figures(&gathered, &table.other)),
             total: machine_figures(&gathered, &all),
         })
@@ -76,7 +85,12 @@ impl Reader {
             window: asked.window,
             as_of: reading.snapshot.as_of,
             row_count: table.row_count,
-            rows: table.rows.iter().zip(&by_tile.rows).map(|(row, atoms)| (RowKey { by: Arc::clone(&by), ids: row.ids }, points(atoms))).collect(),
+            rows: table
+                .rows
+                .iter()
+                .zip(&by_tile.rows)
+                .map(|(row, atoms)| (RowKey { by: Arc::clone(&by), ids: row.ids }, points(atoms)))
+                .collect(),
             total: points(&by_tile.total),
             tiles,
         })

@@ -141,7 +141,11 @@ async fn texts(sources: Sources<'_>, by: &[Dimension], rows: &[Row]) -> Result<V
     Ok(rows.iter().map(|row| columns.iter().zip(row.ids).map(|(texts, id)| texts.get(&id).cloned()).collect()).collect())
 }
 
-async fn texts_of(sources: Sources<'_>, dimension: Dimension, mut ids: Vec<u32>) -> Result<BTreeMap<u32, (String, &'static str)>, BreakdownError> {
+async fn texts_of(
+    sources: Sources<'_>,
+    dimension: Dimension,
+    mut ids: Vec<u32>,
+) -> Result<BTreeMap<u32, (String, &'static str)>, BreakdownError> {
     ids.sort_unstable();
     ids.dedup();
     let Sources { snapshot, catalog, .. } = sources;
@@ -183,7 +187,8 @@ mod tests {
 
     #[test]
     fn an_atom_counts_once_in_the_row_of_each_checkpoint() {
-        let combination = Combination { model_version_id: 1, model_id: 1, label: "m 1".into(), checkpoints: vec![(11, 5), (12, 5), (20, 6)] };
+        let combination =
+            Combination { model_version_id: 1, model_id: 1, label: "m 1".into(), checkpoints: vec![(11, 5), (12, 5), (20, 6)] };
         let combinations: FxHashMap<u32, Arc<Combination>> = [(3, Arc::new(combination))].into_iter().collect();
         let key = AtomKey { tile: 0, ids: [9, 3, 0, 0] };
         assert_eq!(rows_of(&key, &[Dimension::User, Dimension::Checkpoint], &combinations), [[9, 5, 0, 0], [9, 6, 0, 0]]);

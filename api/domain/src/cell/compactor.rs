@@ -227,7 +227,12 @@ fn encode_column(column: &Column, rows: usize) -> Vec<u8> {
 }
 
 /// The parts of one hour: what its block holds now and the deltas.
-async fn merge_bucket(snapshot: &Snapshot, family: Family, hour: i32, deltas: &[DeltaHour<'_>]) -> Result<Vec<(Part, Vec<u8>)>, StoreError> {
+async fn merge_bucket(
+    snapshot: &Snapshot,
+    family: Family,
+    hour: i32,
+    deltas: &[DeltaHour<'_>],
+) -> Result<Vec<(Part, Vec<u8>)>, StoreError> {
     let mut wanted = vec![Part::Keys];
     wanted.extend_from_slice(family.parts());
     let stored = snapshot.cell_list(family, Grain::Hour, hour, hour, &wanted).await?;

@@ -18,8 +18,7 @@ pub fn delta_blocks<F: Fact>(families: &[Family], facts: &[F]) -> Vec<(Family, i
     let keyed: Vec<(i32, Key)> = facts.iter().map(|fact| (fact.at().0.div_euclid(HOUR_US) as i32, fact.key())).collect();
     let mut blocks = Vec::new();
     for family in families {
-        let mut order: Vec<(i32, Key, u32)> =
-            keyed.iter().zip(0_u32..).map(|((hour, key), at)| (*hour, family.project(key), at)).collect();
+        let mut order: Vec<(i32, Key, u32)> = keyed.iter().zip(0_u32..).map(|((hour, key), at)| (*hour, family.project(key), at)).collect();
         order.sort_unstable();
         for day in order.chunk_by(|a, b| a.0.div_euclid(DAY_HOURS) == b.0.div_euclid(DAY_HOURS)) {
             blocks.push((*family, day[0].0.div_euclid(DAY_HOURS), day_block(*family, day, facts)));

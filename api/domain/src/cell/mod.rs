@@ -8,9 +8,9 @@
 
 pub mod block;
 pub mod column;
+pub mod compactor;
 pub mod delta;
 pub mod fact;
-pub mod compactor;
 pub mod part;
 pub mod plan;
 pub mod stat;

@@ -95,7 +95,9 @@ mod tests {
     }
 
     fn length_us(cover: &Cover) -> i64 {
-        cover.days.len() as i64 * DAY_US + cover.hours.len() as i64 * HOUR_US + cover.facts.iter().map(|piece| piece.length_us()).sum::<i64>()
+        cover.days.len() as i64 * DAY_US
+            + cover.hours.len() as i64 * HOUR_US
+            + cover.facts.iter().map(|piece| piece.length_us()).sum::<i64>()
     }
 
     #[test]

@@ -174,7 +174,8 @@ async fn insert_keys(tx: &mut WriteTx, events: &[&Identity], verdicts: &mut [Ver
         if contest.first.is_empty() {
             return Ok(());
         }
-        let of = |value: &dyn Fn(&Identity) -> i64| ColumnData::Ints(contest.first.values().map(|(at, _)| Some(value(events[*at]))).collect());
+        let of =
+            |value: &dyn Fn(&Identity) -> i64| ColumnData::Ints(contest.first.values().map(|(at, _)| Some(value(events[*at]))).collect());
         let rows = Rows {
             table: "event_key",
             count: contest.first.len(),
@@ -236,9 +237,10 @@ impl<'e> Sorted<'e> {
                     .combination(&event.model, &event.checkpoints)
                     .ok_or(if event.checkpoints.is_empty() { "model" } else { "checkpoints" })
                     .map(|id| sorted.executions.push(Identified { event, id, hash })),
-                Event::Job(event) => {
-                    names.combination(&event.model, &event.checkpoints).ok_or("model").map(|id| sorted.jobs.push(Identified { event, id, hash }))
-                }
+                Event::Job(event) => names
+                    .combination(&event.model, &event.checkpoints)
+                    .ok_or("model")
+                    .map(|id| sorted.jobs.push(Identified { event, id, hash })),
                 Event::CheckpointLoad(event) => vm(&event.vm)
                     .and_then(|id| names.model_version(&event.model).ok_or("model").map(|_| id))
                     .and_then(|id| match &event.checkpoint {
@@ -418,7 +420,11 @@ async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, names: &Resolved
             newest(&mut types, names.simple(NameDimension::Model, &event.model.model), (event.finished_at.0, event.id, kind));
         }
         if let Some(department) = id(NameDimension::Department, event.caller.department.as_ref()) {
-            newest(&mut departments, id(NameDimension::Project, event.caller.project.as_ref()), (event.finished_at.0, event.id, department));
+            newest(
+                &mut departments,
+                id(NameDimension::Project, event.caller.project.as_ref()),
+                (event.finished_at.0, event.id, department),
+            );
         }
     }
     tx.attribute_tell(Attribute::ModelType, &types).await?;
@@ -451,7 +457,9 @@ fn gpu_indices(
 
 /// Optional names of accepted events that could not be kept, by their key and request.
 fn capped_names(events: &[&Identity], verdicts: &[Verdict], names: &Resolved<'_>) -> HashMap<usize, Vec<&'static str>> {
-    use NameDimension::{Application, Department, ErrorType, InstanceType, ModelType, Project, Provider, Region, StorageLocation, User, Vm};
+    use NameDimension::{
+        Application, Department, ErrorType, InstanceType, ModelType, Project, Provider, Region, StorageLocation, User, Vm,
+    };
     let mut capped: HashMap<usize, Vec<&'static str>> = HashMap::new();
     let mut check = |at: usize, key: &'static str, dimension: NameDimension, name: Option<&String>| {
         if name.is_some_and(|name| names.simple(dimension, name).is_none()) {

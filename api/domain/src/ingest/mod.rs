@@ -32,6 +32,7 @@ pub mod writer;
 
 pub use checkpoint::UNVERSIONED;
 use event::Event;
+pub use resolve::fingerprint;
 
 /// Where checked events are written.
 pub trait IngestSink: Clone + Send + Sync + 'static {

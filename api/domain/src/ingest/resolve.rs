@@ -203,7 +203,9 @@ pub async fn resolve<'a>(tx: &mut WriteTx, cached: &'a Names, events: &[&Event],
 }
 
 fn want_simple_names<'e>(missing: &mut Missing<'e>, resolved: &Resolved<'_>, event: &'e Event) {
-    use NameDimension::{Application, Department, ErrorType, InstanceType, ModelType, Project, Provider, Region, StorageLocation, User, Vm};
+    use NameDimension::{
+        Application, Department, ErrorType, InstanceType, ModelType, Project, Provider, Region, StorageLocation, User, Vm,
+    };
     let mut want = |dimension, name: Option<&'e String>| missing.want_simple(resolved, dimension, name);
     let mut caller = |caller: &'e Caller| {
         want(Application, caller.application.as_ref());

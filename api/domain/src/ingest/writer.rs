@@ -135,7 +135,12 @@ impl Writer {
         }
     }
 
-    fn answer_one(&self, written: Result<Vec<Written>, StoreError>, reply: oneshot::Sender<Result<Written, IngestError>>, started: Instant) {
+    fn answer_one(
+        &self,
+        written: Result<Vec<Written>, StoreError>,
+        reply: oneshot::Sender<Result<Written, IngestError>>,
+        started: Instant,
+    ) {
         match written {
             Ok(written) => self.answer(written, vec![reply], started),
             Err(error) => {

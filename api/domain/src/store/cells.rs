@@ -84,7 +84,8 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError::Read`] from the database.
     pub async fn delta_list(&self, family: Family, from: i32, to: i32, limit: u64) -> Result<Vec<DeltaBlock>, StoreError> {
-        let sql = format!("SELECT seq, day, block FROM cell_delta WHERE family = ? AND day BETWEEN ? AND ? ORDER BY day, seq LIMIT {limit}");
+        let sql =
+            format!("SELECT seq, day, block FROM cell_delta WHERE family = ? AND day BETWEEN ? AND ? ORDER BY day, seq LIMIT {limit}");
         let rows = self.rows(&sql, vec![family.code().into(), from.into(), to.into()]).await?;
         rows.into_iter()
             .map(|row| {
@@ -103,7 +104,10 @@ impl Snapshot {
     /// [`StoreError::Read`] from the database.
     pub async fn delta_backlog(&self) -> Result<Vec<DeltaBacklog>, StoreError> {
         let rows = self
-            .rows("SELECT family, day, COUNT(*), MIN(created_at), MAX(created_at) FROM cell_delta GROUP BY family, day ORDER BY family, day", Vec::new())
+            .rows(
+                "SELECT family, day, COUNT(*), MIN(created_at), MAX(created_at) FROM cell_delta GROUP BY family, day ORDER BY family, day",
+                Vec::new(),
+            )
             .await?;
         rows.into_iter()
             .map(|row| {
@@ -216,7 +220,11 @@ impl WriteTx {
     /// [`StoreError::Write`] from the database.
     pub async fn has_delta(&mut self, family: Family, day: i32) -> Result<bool, StoreError> {
         let found = self
-            .fetch("SELECT 1 FROM cell_delta WHERE family = ? AND day = ? LIMIT 1", &[Value::Int(family.code().into()), Value::Int(day.into())], &[super::Kind::Int])
+            .fetch(
+                "SELECT 1 FROM cell_delta WHERE family = ? AND day = ? LIMIT 1",
+                &[Value::Int(family.code().into()), Value::Int(day.into())],
+                &[super::Kind::Int],
+            )
             .await?;
         Ok(!found.is_empty())
     }

@@ -195,12 +195,16 @@ impl Pools {
     pub async fn begin_read(&self) -> Result<DatabaseTransaction, StoreError> {
         let transaction = match self {
             Self::Sqlite(_, reader) => reader.begin().await.map_err(StoreError::read)?,
-            Self::Postgres(_, reader) => {
-                reader.begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly)).await.map_err(StoreError::read)?
-            }
+            Self::Postgres(_, reader) => reader
+                .begin_with_config(Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly))
+                .await
+                .map_err(StoreError::read)?,
         };
         // A SQLite snapshot and a PostgreSQL one begin with their first read.
-        transaction.query_one_raw(sea_orm::Statement::from_string(transaction.get_database_backend(), "SELECT value FROM counter")).await.map_err(StoreError::read)?;
+        transaction
+            .query_one_raw(sea_orm::Statement::from_string(transaction.get_database_backend(), "SELECT value FROM counter"))
+            .await
+            .map_err(StoreError::read)?;
         Ok(transaction)
     }
 
@@ -380,7 +384,8 @@ impl WriteTx {
     /// [`StoreError`] from the database.
     pub async fn ensure_partition(&mut self, table: &str, suffix: &str, start_us: i64, end_us: i64) -> Result<(), StoreError> {
         if let Self::Postgres(_) = self {
-            let sql = format!("CREATE TABLE IF NOT EXISTS {table}_{suffix} PARTITION OF {table} FOR VALUES FROM ({start_us}) TO ({end_us})");
+            let sql =
+                format!("CREATE TABLE IF NOT EXISTS {table}_{suffix} PARTITION OF {table} FOR VALUES FROM ({start_us}) TO ({end_us})");
             self.execute(&sql, &[]).await?;
         }
         Ok(())

@@ -163,7 +163,10 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`StoreError::Read`] from the database.
-    pub async fn execution_stream(&self, window: Window) -> Result<impl Stream<Item = Result<ExecutionFact, StoreError>> + Send + '_, StoreError> {
+    pub async fn execution_stream(
+        &self,
+        window: Window,
+    ) -> Result<impl Stream<Item = Result<ExecutionFact, StoreError>> + Send + '_, StoreError> {
         let sql = format!("SELECT {EXECUTION_COLUMNS} FROM execution WHERE finished_at >= ? AND finished_at < ?");
         let rows = self.stream(&sql, window).await?;
         Ok(rows.map_err(StoreError::read).and_then(|row| async move { execution_fact(&row) }))
@@ -173,7 +176,10 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`StoreError::Read`] from the database.
-    pub async fn vm_sample_stream(&self, window: Window) -> Result<impl Stream<Item = Result<VmSampleFact, StoreError>> + Send + '_, StoreError> {
+    pub async fn vm_sample_stream(
+        &self,
+        window: Window,
+    ) -> Result<impl Stream<Item = Result<VmSampleFact, StoreError>> + Send + '_, StoreError> {
         let sql = "SELECT at, vm_id, interval_seconds, cpu_ratio, disk_busy_ratio, memory_used_bytes, memory_total_bytes, disk_used_bytes, \
              disk_total_bytes, network_received_bytes, network_sent_bytes, network_errors, disk_read_bytes, disk_written_bytes, disk_read_ops, \
              disk_write_ops FROM vm_sample WHERE at >= ? AND at < ?";
@@ -185,7 +191,10 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`StoreError::Read`] from the database.
-    pub async fn gpu_sample_stream(&self, window: Window) -> Result<impl Stream<Item = Result<GpuSampleFact, StoreError>> + Send + '_, StoreError> {
+    pub async fn gpu_sample_stream(
+        &self,
+        window: Window,
+    ) -> Result<impl Stream<Item = Result<GpuSampleFact, StoreError>> + Send + '_, StoreError> {
         let sql = "SELECT at, vm_id, utilization_ratio, memory_used_bytes, memory_total_bytes, temperature_celsius, power_watts FROM gpu_sample WHERE at >= ? AND at < ?";
         let rows = self.stream(sql, window).await?;
         Ok(rows.map_err(StoreError::read).and_then(|row| async move { gpu_sample_fact(&row).map_err(StoreError::read) }))

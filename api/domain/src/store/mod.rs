@@ -87,7 +87,10 @@ impl StoreError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Contended => true,
-            Self::Write(source) => source.as_database_error().and_then(|error| error.code()).is_some_and(|code| matches!(&*code, "40001" | "40P01" | "23505" | "42P07")),
+            Self::Write(source) => source
+                .as_database_error()
+                .and_then(|error| error.code())
+                .is_some_and(|code| matches!(&*code, "40001" | "40P01" | "23505" | "42P07")),
             _ => false,
         }
     }

@@ -186,7 +186,9 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError::Read`] from the database.
     pub async fn name_fetch(&self, dimension: NameDimension, id: u32) -> Result<Option<NamedRow>, StoreError> {
-        let rows = self.rows("SELECT id, name FROM name WHERE dimension = ? AND id = ?", vec![dimension.code().into(), (id as i32).into()]).await?;
+        let rows = self
+            .rows("SELECT id, name FROM name WHERE dimension = ? AND id = ?", vec![dimension.code().into(), (id as i32).into()])
+            .await?;
         rows.first().map(named_row).transpose()
     }
 
@@ -252,6 +254,46 @@ impl Snapshot {
             }
         }
         Ok(found)
+    }
+
+    async fn first_id(&self, sql: &str, values: Vec<sea_orm::Value>) -> Result<Option<u32>, StoreError> {
+        let rows = self.rows(sql, values).await?;
+        rows.first().map(|row| row.try_get_by_index::<i32>(0).map(|id| id as u32).map_err(StoreError::read)).transpose()
+    }
+
+    /// Id of a base model version by its names.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn model_version_id(&self, model: &str, version: &str) -> Result<Option<u32>, StoreError> {
+        let sql =
+            "SELECT v.id FROM model_version v JOIN name n ON n.id = v.model_id WHERE n.dimension = ? AND n.name = ? AND v.version = ?";
+        self.first_id(sql, vec![NameDimension::Model.code().into(), model.into(), version.into()]).await
+    }
+
+    /// Id of a checkpoint by kind and name.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn checkpoint_id(&self, kind: CheckpointKind, name: &str) -> Result<Option<u32>, StoreError> {
+        self.first_id("SELECT id FROM checkpoint WHERE kind = ? AND name = ?", vec![kind.code().into(), name.into()]).await
+    }
+
+    /// Id of a checkpoint version by its names.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn checkpoint_version_id(&self, kind: CheckpointKind, name: &str, version: &str) -> Result<Option<u32>, StoreError> {
+        let sql = "SELECT v.id FROM checkpoint_version v JOIN checkpoint c ON c.id = v.checkpoint_id WHERE c.kind = ? AND c.name = ? AND v.version = ?";
+        self.first_id(sql, vec![kind.code().into(), name.into(), version.into()]).await
+    }
+
+    /// Id of a combination by its fingerprint.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn combination_fetch_id(&self, fingerprint: Uuid) -> Result<Option<u32>, StoreError> {
+        self.first_id("SELECT id FROM combination WHERE fingerprint = ?", vec![fingerprint.into()]).await
     }
 
     /// The newest value of an attribute of each subject: subject, value.
@@ -325,7 +367,12 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StoreError::Write`] from the database.
-    pub async fn name_ids(&mut self, dimension: NameDimension, names: &[(i64, String)], create_day: Option<i32>) -> Result<HashMap<(i64, String), u32>, StoreError> {
+    pub async fn name_ids(
+        &mut self,
+        dimension: NameDimension,
+        names: &[(i64, String)],
+        create_day: Option<i32>,
+    ) -> Result<HashMap<(i64, String), u32>, StoreError> {
         let mut found = self.name_ids_present(dimension, names).await?;
         let mut missing: Vec<(i64, String)> = names.iter().filter(|name| !found.contains_key(*name)).cloned().collect();
         if let (Some(day), false) = (create_day, missing.is_empty()) {
@@ -337,7 +384,11 @@ impl WriteTx {
         Ok(found)
     }
 
-    async fn name_ids_present(&mut self, dimension: NameDimension, names: &[(i64, String)]) -> Result<HashMap<(i64, String), u32>, StoreError> {
+    async fn name_ids_present(
+        &mut self,
+        dimension: NameDimension,
+        names: &[(i64, String)],
+    ) -> Result<HashMap<(i64, String), u32>, StoreError> {
         let (table, column, owner) = dimension.owned_table();
         let sql = format!("SELECT {column}, id FROM {table} WHERE {owner} = ? AND {column} {{in}}");
         let mut by_owner: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
@@ -375,7 +426,9 @@ impl WriteTx {
     pub async fn combination_ids(&mut self, fingerprints: &[Uuid]) -> Result<HashMap<Uuid, u32>, StoreError> {
         let keys: Vec<Value> = fingerprints.iter().map(|fingerprint| Value::Uuid(*fingerprint)).collect();
         let mut found = HashMap::new();
-        for row in self.fetch_in("SELECT fingerprint, id FROM combination WHERE fingerprint {in}", &[], &keys, &[Kind::Uuid, Kind::Int]).await? {
+        for row in
+            self.fetch_in("SELECT fingerprint, id FROM combination WHERE fingerprint {in}", &[], &keys, &[Kind::Uuid, Kind::Int]).await?
+        {
             if let [Value::Uuid(fingerprint), Value::Int(id)] = row[..] {
                 found.insert(fingerprint, id as u32);
             }
@@ -387,7 +440,11 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StoreError::Write`] from the database.
-    pub async fn combination_insert(&mut self, combinations: &[(Uuid, u32, String, Vec<u32>)], day: i32) -> Result<HashMap<Uuid, u32>, StoreError> {
+    pub async fn combination_insert(
+        &mut self,
+        combinations: &[(Uuid, u32, String, Vec<u32>)],
+        day: i32,
+    ) -> Result<HashMap<Uuid, u32>, StoreError> {
         let rows = Rows {
             table: "combination",
             count: combinations.len(),

@@ -141,7 +141,15 @@ mod tests {
     use super::*;
 
     fn change(at: i64, state: VmState, instance_type_id: u32, region_id: u32) -> StateChange {
-        StateChange { at: Instant(at), state, id: Uuid::from_u128(at as u128), instance_type_id, provider_id: 0, region_id, purchase_option: None }
+        StateChange {
+            at: Instant(at),
+            state,
+            id: Uuid::from_u128(at as u128),
+            instance_type_id,
+            provider_id: 0,
+            region_id,
+            purchase_option: None,
+        }
     }
 
     fn machine() -> Timeline {

@@ -1,0 +1,26 @@
+//! Work that takes a core for a while runs off the threads that serve requests.
+
+use async_graphql::Result;
+
+use super::error::{bad_input, internal};
+use plimsoll_domain::breakdown::ROWS_MAX;
+
+/// Runs work to its end on a thread where it may compute for as long as it needs. The future is made there and stays there.
+///
+/// # Errors
+/// What the work says; INTERNAL when it panicked.
+pub async fn heavy<T: Send + 'static, F: Future<Output = Result<T>>>(work: impl FnOnce() -> F + Send + 'static) -> Result<T> {
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || runtime.block_on(work())).await.map_err(internal)?
+}
+
+/// The `limit` of rows.
+///
+/// # Errors
+/// BAD_USER_INPUT outside 0 to 10,000.
+pub fn rows_limit(limit: i32) -> Result<usize> {
+    match usize::try_from(limit) {
+        Ok(limit) if limit <= ROWS_MAX => Ok(limit),
+        _ => Err(bad_input("limit", format!("limit is 0 to {ROWS_MAX}"))),
+    }
+}

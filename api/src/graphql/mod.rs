@@ -1,0 +1,49 @@
+//! The GraphQL schema: objects of our own around the figures of the domain.
+//!
+//! Resolvers load, convert and return; arithmetic is the domain's. Invariants: every guarded field asks the one table
+//! (`auth::access`); no row type is an object. Must not know: HTTP, how the database is reached.
+
+pub mod error;
+pub mod guard;
+pub mod heavy;
+pub mod loader;
+pub mod query;
+pub mod scalar;
+pub mod types;
+
+use async_graphql::dataloader::DataLoader;
+use async_graphql::{EmptyMutation, EmptySubscription, MergedObject, SDLExportOptions, Schema, ValidationMode};
+use plimsoll_domain::breakdown::executions::Reader;
+
+use loader::CatalogLoader;
+use query::executions::ExecutionQuery;
+use query::machines::MachineQuery;
+use query::service::{ServiceConfig, ServiceQuery};
+
+/// What can be asked.
+#[derive(MergedObject, Default)]
+#[graphql(name = "Query")]
+pub struct Query(ServiceQuery, ExecutionQuery, MachineQuery);
+
+/// The schema.
+pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;
+
+fn builder() -> async_graphql::SchemaBuilder<Query, EmptyMutation, EmptySubscription> {
+    Schema::build(Query::default(), EmptyMutation, EmptySubscription)
+        // The gate has validated, and measured, every document by then.
+        .validation_mode(ValidationMode::Fast)
+}
+
+/// The schema over a reader of figures.
+#[must_use]
+pub fn schema(reader: Reader, config: ServiceConfig) -> PlimsollSchema {
+    builder().data(DataLoader::new(CatalogLoader(reader.clone()), tokio::spawn)).data(reader).data(config).finish()
+}
+
+/// The schema as text, sorted: what `schema.graphql` holds.
+#[must_use]
+pub fn sdl() -> String {
+    builder()
+        .finish()
+        .sdl_with_options(SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items().include_specified_by())
+}

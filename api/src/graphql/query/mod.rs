@@ -1,0 +1,5 @@
+//! The root fields, by area.
+
+pub mod executions;
+pub mod machines;
+pub mod service;
