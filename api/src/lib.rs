@@ -1,8 +1,263 @@
 //! The server: GraphQL, HTTP and the command line around the domain.
+//!
+//! [`serve`] is the wiring, all of it on one page. Invariant: nothing is reachable before the tables are up to date, and a stop loses no
+//! accepted event.
 
+pub mod audit;
 pub mod auth;
+pub mod collect;
 pub mod command;
 pub mod config;
 pub mod graphql;
 pub mod http;
+pub mod tasks;
 pub mod telemetry;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use plimsoll_domain::breakdown::executions::Reader;
+use plimsoll_domain::cell::compactor::Compactor;
+use plimsoll_domain::clock::{Clock, IdSource, SystemClock, TimeOrderedIds};
+use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
+use plimsoll_domain::store::{Store, StoreError};
+use plimsoll_gate::{CostTable, Gate, Service};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use auth::Authenticator;
+use auth::first_start::{self, FirstStartError};
+use auth::jwks::JwksError;
+use auth::jwt::ClaimPolicy;
+use config::Config;
+use graphql::query::service::ServiceConfig;
+use http::graphql::{EventSenders, GraphqlEndpoint};
+use http::health::{Component, Readiness};
+use http::ingest::{Ingest, IngestLimits};
+use http::metrics::{MetricsError, MetricsPage};
+use tasks::Tasks;
+
+/// Between two looks of the compactor.
+const COMPACT_EVERY: Duration = Duration::from_secs(1);
+/// How long background tasks may take to end.
+const TASKS_END_MAX: Duration = Duration::from_secs(10);
+/// Nodes of a page when nobody says how many.
+pub const PAGE_SIZE_DEFAULT: usize = 50;
+
+/// Why the server cannot serve. Each message is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The database.
+    #[error("the database cannot be used (database.url, PLIMSOLL_DATABASE_URL)")]
+    Store(#[source] StoreError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address} (http.listen, PLIMSOLL_LISTEN)")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Without a key only loopback is served.
+    #[error(
+        "no key is configured, so only a loopback address may be listened on, not {0}: set PLIMSOLL_JWT_SECRET or PLIMSOLL_JWKS, or PLIMSOLL_LISTEN=127.0.0.1:8000"
+    )]
+    Open(SocketAddr),
+    /// The first start's secret.
+    #[error("cannot make a secret of its own")]
+    FirstStart(#[source] FirstStartError),
+    /// The key set.
+    #[error("the key set cannot be used (auth.jwks, PLIMSOLL_JWKS)")]
+    Jwks(#[source] JwksError),
+    /// Counting.
+    #[error("the metrics cannot be started")]
+    Metrics(#[source] MetricsError),
+    /// The schema does not fit the gate: a fault of the build.
+    #[error("the schema cannot be served")]
+    Schema(#[source] plimsoll_gate::SdlError),
+    /// A background task ended before its time; the log says which.
+    #[error("a background task has failed; the log says which")]
+    Broken,
+}
+
+/// Opens the database and brings its tables up to date.
+///
+/// # Errors
+/// [`ServeError::Store`] when that cannot be done.
+pub async fn open_store(config: &Config) -> Result<Store, ServeError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Store::open(config.database.url.reveal(), clock).await.map_err(ServeError::Store)?;
+    store.migrate().await.map_err(ServeError::Store)?;
+    Ok(store)
+}
+
+/// Binds the address of the settings.
+///
+/// # Errors
+/// [`ServeError::Listen`] when it is taken or not ours.
+pub async fn listen(config: &Config) -> Result<TcpListener, ServeError> {
+    let address = config.http.listen.as_str();
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address: address.to_owned(), source })
+}
+
+/// Serves until `stop`.
+///
+/// # Errors
+/// [`ServeError`] when the server cannot start, or a background task has failed.
+pub async fn serve(config: Config, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
+    let store = open_store(&config).await?;
+    serve_store(config, store, listener, stop, |_| async {}.boxed()).await
+}
+
+/// Serves a store that is open. `feed` gets the ingest path and runs beside the server.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_store(
+    config: Config,
+    store: Store,
+    listener: TcpListener,
+    stop: CancellationToken,
+    feed: impl FnOnce(WriterHandle) -> BoxFuture<'static, ()>,
+) -> Result<(), ServeError> {
+    let clock: Arc<dyn Clock> = Arc::clone(store.clock());
+    let ids: Arc<dyn IdSource> = Arc::new(TimeOrderedIds);
+    let metrics = http::metrics::start().map_err(ServeError::Metrics)?;
+    plimsoll_domain::describe_metrics();
+    let authenticator = authenticator(&config, &listener, &clock)?;
+    let tasks = Tasks::default();
+    let (writer, ingest) = Writer::new(store.clone());
+    let written = tokio::task::spawn_blocking({
+        let runtime = tokio::runtime::Handle::current();
+        move || runtime.block_on(writer.run())
+    });
+    let (audit, audit_writer) = audit::channel(store.clone(), Arc::clone(&ids), config.limits.audit_queue);
+    tasks.spawn("audit", audit_writer.run(tasks.stop.clone()));
+    tasks.spawn("keys", Arc::clone(&authenticator).keep_keys_fresh(tasks.stop.clone()));
+    tasks.spawn("metrics", http::metrics::keep_up(metrics.clone(), tasks.stop.clone()));
+    let compacting = (store.clone(), tasks.stop.clone());
+    tasks.spawn_heavy("compactor", move || compact(compacting.0, compacting.1));
+    if config.collect.enabled {
+        tasks.spawn("collector", collect::run(ingest.clone(), Arc::clone(&clock), tasks.stop.clone()));
+    }
+    tokio::spawn(feed(ingest.clone()));
+
+    let limits = gate_limits(&config);
+    let page = (PAGE_SIZE_DEFAULT.min(config.limits.page_size), config.limits.page_size);
+    let service = ServiceConfig::new(&limits, config.cost.currency.as_str().to_owned(), config.limits.ingest_body_bytes, page);
+    let endpoint = GraphqlEndpoint {
+        authenticator: Arc::clone(&authenticator),
+        schema: graphql::schema(Reader::new(store.clone()), service),
+        introspection: config.graphql.introspection,
+        has_key: config.auth.has_key(),
+        ids: Arc::clone(&ids),
+        auditor: Arc::new(audit),
+    };
+    let gate = Gate::new(&graphql::sdl(), limits, CostTable::default()).map_err(ServeError::Schema)?;
+    let routes = Router::new()
+        .route("/graphql", plimsoll_gate::http::route(Service::new(gate, endpoint)))
+        .merge(Ingest::new(EventSenders(authenticator), ingest, clock, ingest_limits(&config)).routes());
+    let shell = http::Shell {
+        ids,
+        limits: config.limits.clone(),
+        origins: config.http.cors_origins.clone(),
+        metrics: MetricsPage::new(metrics, config.http.metrics_token.clone()),
+        readiness: Arc::new(StoreReadiness(store.clone())),
+    };
+    let end = CancellationToken::new();
+    let watch = end.clone();
+    let broken = tasks.broken.clone();
+    tokio::spawn(async move {
+        tokio::select! { () = stop.cancelled() => {}, () = broken.cancelled() => {} }
+        watch.cancel();
+    });
+    http::server::run(listener, http::router(&shell, routes), &config.limits, end).await;
+    // The requests are answered; their handles of the writer are gone with them, and the collector's goes with the tasks.
+    drop(shell);
+    tasks.finish(TASKS_END_MAX).await;
+    if tokio::time::timeout(TASKS_END_MAX, written).await.is_err() {
+        tracing::warn!("the writer did not end in time");
+    }
+    store.close().await;
+    if tasks.broken.is_cancelled() { Err(ServeError::Broken) } else { Ok(()) }
+}
+
+fn authenticator(config: &Config, listener: &TcpListener, clock: &Arc<dyn Clock>) -> Result<Arc<Authenticator>, ServeError> {
+    let address = listener.local_addr().map_err(|source| ServeError::Listen { address: config.http.listen.as_str().to_owned(), source })?;
+    let mut secret = config.auth.jwt_secret.clone();
+    if !config.auth.has_key() {
+        if !address.ip().is_loopback() {
+            return Err(ServeError::Open(address));
+        }
+        let path = first_start::secret_path(config);
+        let own = first_start::secret(&path).map_err(ServeError::FirstStart)?;
+        let greeting = first_start::greeting(&path, &own, &ClaimPolicy::new(&config.auth), address, clock.now());
+        // For a person at a terminal, so not into the log.
+        eprintln!("\n{}", greeting.map_err(ServeError::FirstStart)?);
+        secret = Some(own);
+    }
+    tracing::info!(%address, database = ?config.database.url.kind(), "listening");
+    let authenticator = Authenticator::new(&config.auth, secret.as_ref(), config.limits.token_bytes, Arc::clone(clock));
+    authenticator.map(Arc::new).map_err(ServeError::Jwks)
+}
+
+async fn compact(store: Store, stop: CancellationToken) {
+    let clock = Arc::clone(store.clock());
+    let mut compactor = Compactor::new(store);
+    while stop.run_until_cancelled(tokio::time::sleep(COMPACT_EVERY)).await.is_some() {
+        match compactor.run_once(clock.now()).await {
+            Ok(done) if done == Default::default() => {}
+            Ok(done) => tracing::debug!(deltas = done.deltas, days = done.days, "compacted cells"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot compact cells, will try again"),
+        }
+    }
+}
+
+fn gate_limits(config: &Config) -> plimsoll_gate::Limits {
+    let own = &config.limits;
+    plimsoll_gate::Limits {
+        document_size_bytes: own.document_bytes,
+        tokens: own.document_tokens,
+        depth: own.depth,
+        root_fields: own.root_fields,
+        aliases: own.aliases,
+        directives: own.directives,
+        errors_per_answer: own.errors_per_answer,
+        request_body_size_bytes: own.request_body_bytes,
+        body_read_time: Duration::from_millis(own.body_read_ms),
+        query_time: Duration::from_millis(own.query_ms),
+        ..plimsoll_gate::Limits::default()
+    }
+}
+
+fn ingest_limits(config: &Config) -> IngestLimits {
+    IngestLimits {
+        body_size_bytes: config.limits.ingest_body_bytes,
+        in_flight_size_bytes: config.limits.ingest_in_flight_bytes,
+        idle: Duration::from_millis(config.limits.body_read_ms),
+        ..IngestLimits::default()
+    }
+}
+
+/// Ready while the database answers and has its tables.
+struct StoreReadiness(Store);
+
+impl Readiness for StoreReadiness {
+    fn check(&self) -> BoxFuture<'_, Vec<Component>> {
+        async {
+            let answer = self.0.ping().await;
+            if let Err(error) = &answer {
+                tracing::warn!(error = telemetry::chain(error), "the database does not answer");
+            }
+            let detail = if answer.is_ok() { "answers, tables are up to date" } else { "does not answer" };
+            let bus = Component { name: "bus", ok: true, detail: Some("in process".to_owned()) };
+            vec![Component { name: "database", ok: answer.is_ok(), detail: Some(detail.to_owned()) }, bus]
+        }
+        .boxed()
+    }
+}

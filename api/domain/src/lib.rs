@@ -11,3 +11,9 @@ pub mod ingest;
 pub mod machine;
 pub mod store;
 pub mod timeline;
+
+/// Describes what this crate counts; once, after the recorder of metrics has been installed.
+pub fn describe_metrics() {
+    metrics::describe_counter!("plimsoll_ingest_events_total", "Events that reached the writer, by what became of them.");
+    metrics::describe_histogram!("plimsoll_ingest_commit_duration_seconds", "Time that one group of requests took to be durable.");
+}

@@ -1,3 +1,5 @@
-//! The command line: one file per command.
+//! The command line.
 
+// pub mod demo;
 pub mod ingest;
+pub mod token;

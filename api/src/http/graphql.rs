@@ -11,7 +11,7 @@ use plimsoll_domain::clock::IdSource;
 use plimsoll_entity::value::label::Role;
 use plimsoll_gate::{Endpoint, OperationFacts, Refusal};
 
-use crate::auth::{Authenticator, Caller, may_introspect};
+use crate::auth::{AuthError, Authenticator, Caller, may_introspect};
 use crate::config::Introspection;
 use crate::graphql::PlimsollSchema;
 use crate::http::ingest::IngestAuth;
@@ -71,13 +71,9 @@ impl Endpoint for GraphqlEndpoint {
 pub struct EventSenders(pub Arc<Authenticator>);
 
 impl IngestAuth for EventSenders {
-    type Refusal = axum::http::StatusCode;
+    type Refusal = AuthError;
 
-    async fn roles(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Result<Vec<Role>, axum::http::StatusCode> {
-        self.0
-            .authenticate(headers, peer)
-            .await
-            .map(|caller| caller.roles.iter().collect())
-            .map_err(|_| axum::http::StatusCode::UNAUTHORIZED)
+    async fn roles(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Result<Vec<Role>, AuthError> {
+        self.0.authenticate(headers, peer).await.map(|caller| caller.roles.iter().collect())
     }
 }

@@ -4,6 +4,7 @@
 //! text never leaves this layer but in the error chain that is logged.
 //! Must not know: GraphQL, HTTP, what the figures mean.
 
+mod audit;
 mod cells;
 mod dialect;
 mod facts;
@@ -21,6 +22,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Statemen
 use crate::cell::part::Family;
 use crate::clock::Clock;
 
+pub use audit::AuditRow;
 pub use cells::{CellBlock, DeltaBlock, Grain};
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
 pub use facts::{ExecutionFact, GpuSampleFact, VmSampleFact, decode_gpus, encode_gpus};
