@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod cell;
 pub mod clock;
 pub mod ingest;
+pub mod listing;
 pub mod machine;
 pub mod store;
 pub mod timeline;

@@ -27,7 +27,7 @@ pub enum Role {
 
 /// Who may read a field. Shown in the schema so that a client knows before it asks.
 #[TypeDirective(location = "FieldDefinition")]
-pub fn requires(#[graphql(desc = "Roles of which one is enough.")] roles: Vec<Role>) {}
+pub fn requires(roles: Vec<Role>) {}
 
 /// The roles of a field as the schema shows them.
 pub fn required(field: &str) -> Vec<Role> {

@@ -8,6 +8,7 @@ mod audit;
 mod cells;
 mod dialect;
 mod facts;
+mod lists;
 mod machines;
 mod marks;
 mod names;
@@ -26,6 +27,7 @@ pub use audit::AuditRow;
 pub use cells::{CellBlock, DeltaBlock, Grain};
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
 pub use facts::{ExecutionFact, GpuSampleFact, VmSampleFact, decode_gpus, encode_gpus};
+pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use marks::DirtyKind;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
 

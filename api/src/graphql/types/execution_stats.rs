@@ -185,7 +185,7 @@ impl ExecutionStats {
         self.0.outcomes[2].into()
     }
 
-    /// succeeded / (succeeded + failed), 0 to 1; null when there are none.
+    /// Share of successes, succeeded / (succeeded + failed), 0 to 1; null when there are none.
     async fn success_ratio(&self) -> Option<f64> {
         self.0.success_ratio()
     }
@@ -205,12 +205,12 @@ impl ExecutionStats {
         self.0.users.into()
     }
 
-    /// finishedAt - startedAt; null without executions.
+    /// Time from start to end, finishedAt - startedAt; null without executions.
     async fn duration(&self) -> Option<Distribution> {
         self.distribution(Part::Duration)
     }
 
-    /// startedAt - queuedAt; null when no execution told queuedAt.
+    /// Time in the queue, startedAt - queuedAt; null when no execution told queuedAt.
     async fn queue(&self) -> Option<Distribution> {
         self.distribution(Part::Queue)
     }

@@ -100,7 +100,7 @@ impl InstanceType {
         name(ctx, id).await
     }
 
-    /// vCPUs; null when never told.
+    /// Number of vCPUs; null when never told.
     async fn v_cpus(&self, ctx: &Context<'_>) -> Result<Option<i32>> {
         Ok(fleet(ctx).await?.instance_type(self.0).and_then(|kind| kind.v_cpus))
     }
