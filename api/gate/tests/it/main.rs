@@ -6,4 +6,5 @@ mod zoo;
 
 mod answers;
 mod language;
+mod oracle;
 mod sdl;
