@@ -162,6 +162,9 @@ impl Completer<'_> {
             *fields = ordered;
         }
         shape.fields.iter().filter(applies).zip(fields.values_mut()).all(|(field, one)| {
+            if let Some(fixed) = &field.fixed {
+                one.clone_from(fixed);
+            }
             let failed = failed.and_then(|failed| failed.keys.get(field.key.as_str()));
             self.value(one, &field.ty, field.below.as_ref(), failed)
         })

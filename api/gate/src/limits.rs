@@ -13,6 +13,8 @@ pub struct Limits {
     pub tokens: usize,
     /// Brackets of any kind that may be open at once, which bounds the recursion of every later pass.
     pub bracket_nesting: usize,
+    /// Bytes of a name or alias: an alias comes back once for each row of an answer.
+    pub name_size_bytes: usize,
     /// Operations that a document may hold, of which one is run.
     pub operations: usize,
     /// Fragment definitions of a document.
@@ -67,16 +69,17 @@ impl Default for Limits {
             document_size_bytes: 64 * 1024,
             tokens: 8_000,
             bracket_nesting: 64,
+            name_size_bytes: 256,
             operations: 50,
             fragments: 200,
             variables: 200,
             selection_nesting: 64,
             depth: 15,
-            expanded_fields: 5_000,
+            expanded_fields: 10_000,
             root_fields: 20,
             aliases: 30,
             directives: 200,
-            cost: 2_000_000,
+            cost: 10_000_000,
             cost_factor_max: 1_000,
             introspection_list_depth: 2,
             errors_per_answer: 5,

@@ -15,7 +15,7 @@ use async_graphql::parser::types::{
     Field as OutField, InlineFragment, OperationDefinition, OperationType, Selection as OutSelection, SelectionSet as OutSelectionSet,
     TypeCondition,
 };
-use async_graphql::{Name, Pos, Positioned};
+use async_graphql::{Name, Pos, Positioned, Value};
 
 use crate::coerce::constant;
 use crate::cost::CostTable;
@@ -59,6 +59,8 @@ pub(crate) struct FieldShape {
     pub below: Option<Shape>,
     /// The concrete types that have this key, where not all of them do.
     pub only: Option<TypeSet>,
+    /// What stands there whatever the executor says.
+    pub fixed: Option<Value>,
     pub own_cost: u32,
     pub factor: Factor,
 }
@@ -296,6 +298,7 @@ impl<'a> Planner<'a> {
             ty: definition.ty.clone(),
             below,
             only,
+            fixed: (owner == "__Schema" && first.name == "description").then(|| self.source.schema.description()),
             own_cost: self.source.costs.own(owner, &first.name),
             factor: self.factor(first, definition),
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use apollo_compiler::Schema as ApolloSchema;
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::validation::Valid;
+use async_graphql::Value;
 
 /// The SDL is not a schema. A fault of whoever builds the service, never of a caller.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,11 @@ impl Schema {
     /// The object types that a value of this composite type can have.
     pub fn possible(&self, name: &str) -> Option<&TypeSet> {
         self.possible.get(name)
+    }
+
+    /// The description of the schema; async-graphql answers with that of the type `__Schema` in its place.
+    pub fn description(&self) -> Value {
+        self.apollo.schema_definition.description.as_deref().map_or(Value::Null, Value::from)
     }
 
     /// The empty set.

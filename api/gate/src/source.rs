@@ -12,12 +12,14 @@ pub(crate) struct Tokens {
     pub count: usize,
     /// Most brackets open at once.
     pub nesting: usize,
+    /// Bytes of the longest name.
+    pub name_size_bytes: usize,
 }
 
 /// Counts tokens and open brackets, and stops as soon as there are more than `limit` tokens.
 pub(crate) fn scan(text: &str, limit: usize) -> Tokens {
     let bytes = text.as_bytes();
-    let (mut at, mut count, mut open, mut nesting) = (0, 0_usize, 0_usize, 0_usize);
+    let (mut at, mut count, mut open, mut nesting, mut name_size_bytes) = (0, 0_usize, 0_usize, 0_usize, 0_usize);
     while at < bytes.len() && count <= limit {
         match bytes[at] {
             b' ' | b'\t' | b'\n' | b'\r' | b',' | 0xEF | 0xBB | 0xBF => {
@@ -39,13 +41,17 @@ pub(crate) fn scan(text: &str, limit: usize) -> Tokens {
                 open = open.saturating_sub(1);
                 at += 1;
             }
-            b'_' | b'a'..=b'z' | b'A'..=b'Z' => at = run(bytes, at + 1, |byte| byte == b'_' || byte.is_ascii_alphanumeric()),
+            b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
+                let end = run(bytes, at + 1, |byte| byte == b'_' || byte.is_ascii_alphanumeric());
+                name_size_bytes = name_size_bytes.max(end - at);
+                at = end;
+            }
             b'0'..=b'9' | b'-' => at = run(bytes, at + 1, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-')),
             _ => at += 1,
         }
         count += 1;
     }
-    Tokens { count, nesting }
+    Tokens { count, nesting, name_size_bytes }
 }
 
 fn run(bytes: &[u8], from: usize, accept: impl Fn(u8) -> bool) -> usize {
@@ -133,9 +139,10 @@ mod tests {
 
     #[test]
     fn counting_stops_at_the_limit_and_nesting_is_the_deepest() {
-        assert_eq!(scan(&"{".repeat(1_000_000), 10), Tokens { count: 11, nesting: 11 });
+        assert_eq!(scan(&"{".repeat(1_000_000), 10), Tokens { count: 11, nesting: 11, name_size_bytes: 0 });
         assert_eq!(scan("{[(", 10).nesting, 3);
         assert_eq!(scan("{}[]()", 10).nesting, 1);
+        assert_eq!(scan("{ abc: a12_ \"not a name\" }", 10).name_size_bytes, 4);
     }
 
     #[test]

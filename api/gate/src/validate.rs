@@ -32,6 +32,7 @@ pub(crate) fn check(text: &str, lines: &Lines, schema: &Schema, limits: &Limits)
     let tokens = scan(text, limits.tokens);
     within("tokens", tokens.count as u64, limits.tokens as u64, None)?;
     within("brackets open at once", tokens.nesting as u64, limits.bracket_nesting as u64, None)?;
+    within("bytes in one name", tokens.name_size_bytes as u64, limits.name_size_bytes as u64, None)?;
 
     let ast = Parser::new()
         .token_limit(limits.document_size_bytes.saturating_add(2))

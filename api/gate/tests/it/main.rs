@@ -5,5 +5,9 @@ mod host;
 mod zoo;
 
 mod answers;
+mod attacks;
+mod contract;
+mod http;
 mod language;
+mod oracle;
 mod sdl;
