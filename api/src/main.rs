@@ -112,10 +112,7 @@ async fn serve_until_signal(config: Config, demo: bool) -> Result<(), ServeError
         signalled.cancel();
     });
     let clock = std::sync::Arc::clone(store.clock());
-    let feed = move |_ingest| {
-        let _ = (demo, clock);
-        async {}.boxed()
-    };
+    let feed = move |ingest| if demo { command::demo::feed(ingest, clock).boxed() } else { async {}.boxed() };
     serve_store(config, store, listener, stop, feed).await
 }
 

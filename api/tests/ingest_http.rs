@@ -149,6 +149,7 @@ async fn what_the_writer_finds_is_told_as_well() {
         duplicate: 1,
         conflicts: vec![(4, None), (2, second)],
         capped: vec![("vmState.vm".to_owned(), 1)],
+        refused: Vec::new(),
     }));
     let body = lines(4) + "[]\n";
     let (_, _, answer) = send(&app, good().body(Body::from(body)).unwrap()).await;

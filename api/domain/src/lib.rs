@@ -7,6 +7,7 @@ pub mod breakdown;
 pub mod catalog;
 pub mod cell;
 pub mod clock;
+pub mod demo;
 pub mod ingest;
 pub mod listing;
 pub mod machine;

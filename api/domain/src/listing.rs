@@ -64,7 +64,9 @@ pub async fn executions(
             return Ok(found);
         }
         if scanned >= SCANNED_ROWS_MAX {
-            return Err(BreakdownError::Limit(format!("the filter matches too few of {SCANNED_ROWS_MAX} executions: ask for a shorter window")));
+            return Err(BreakdownError::Limit(format!(
+                "the filter matches too few of {SCANNED_ROWS_MAX} executions: ask for a shorter window"
+            )));
         }
         let edge = if page.backwards { &mut step.before } else { &mut step.after };
         *edge = last;
@@ -95,7 +97,12 @@ async fn matching(reading: &Reading, filter: &Filter, rows: Vec<execution::Model
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn machines(reading: &Reading, filter: &Filter, states: Option<&[VmState]>, page: &NamePage) -> Result<Vec<NamedRow>, StoreError> {
+pub async fn machines(
+    reading: &Reading,
+    filter: &Filter,
+    states: Option<&[VmState]>,
+    page: &NamePage,
+) -> Result<Vec<NamedRow>, StoreError> {
     const NOW: Instant = Instant(i64::MAX);
     let named = filter.columns.get(&(KeyColumn::Vm as usize));
     let allows = |vm: u32| {
@@ -168,7 +175,10 @@ pub async fn jobs(snapshot: &Snapshot, keys: &[Uuid]) -> Result<HashMap<Uuid, Jo
     for event in snapshot.job_event_list(keys).await? {
         told.entry(event.job_key).or_default().1.push(event);
     }
-    told.into_iter().filter_map(|(key, (attempts, events))| job(key, &attempts, &events).transpose()).map(|job| job.map(|job| (job.key, job))).collect()
+    told.into_iter()
+        .filter_map(|(key, (attempts, events))| job(key, &attempts, &events).transpose())
+        .map(|job| job.map(|job| (job.key, job)))
+        .collect()
 }
 
 fn job(key: Uuid, attempts: &[execution::Model], events: &[job_event::Model]) -> Result<Option<Job>, StoreError> {

@@ -38,6 +38,10 @@ pub async fn feed<S: IngestSink>(sink: S, clock: Arc<dyn Clock>) {
     tracing::info!(accepted, rejected, "the made-up month is there");
 }
 
-async fn write<S: IngestSink>(sink: &S, events: Vec<(u32, plimsoll_domain::ingest::event::Event)>, size_bytes: usize) -> Result<u64, IngestError> {
+async fn write<S: IngestSink>(
+    sink: &S,
+    events: Vec<(u32, plimsoll_domain::ingest::event::Event)>,
+    size_bytes: usize,
+) -> Result<u64, IngestError> {
     sink.write(events, size_bytes).await.map(|written| written.accepted)
 }

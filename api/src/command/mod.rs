@@ -1,5 +1,5 @@
 //! The command line.
 
-// pub mod demo;
+pub mod demo;
 pub mod ingest;
 pub mod token;

@@ -9,7 +9,9 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Result};
 use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::catalog::{Checkpoint, CheckpointVersion, Combination, ModelVersion};
+use plimsoll_domain::listing::{Job, jobs};
 use plimsoll_domain::store::{Attribute, StoreError};
+use uuid::Uuid;
 
 use super::error::internal;
 
@@ -88,4 +90,22 @@ impl Loader<AttributeOf> for CatalogLoader {
 /// The newest value of an attribute; none where nothing was told.
 pub async fn attribute(ctx: &Context<'_>, kind: Attribute, subject: u32) -> Result<Option<u32>> {
     ctx.data::<DataLoader<CatalogLoader>>()?.load_one(AttributeOf(kind, subject)).await.map_err(internal)
+}
+
+/// A job, by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct JobKey(pub Uuid);
+
+impl Loader<JobKey> for CatalogLoader {
+    type Value = Job;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[JobKey]) -> Result<HashMap<JobKey, Job>, Self::Error> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let keys: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+        let snapshot = self.0.store.snapshot().await?;
+        Ok(jobs(&snapshot, &keys).await?.into_iter().map(|(key, job)| (JobKey(key), job)).collect())
+    }
 }

@@ -3,6 +3,7 @@
 //! Resolvers load, convert and return; arithmetic is the domain's. Invariants: every guarded field asks the one table
 //! (`auth::access`); no row type is an object. Must not know: HTTP, how the database is reached.
 
+pub mod connection;
 pub mod error;
 pub mod guard;
 pub mod heavy;
@@ -17,13 +18,14 @@ use plimsoll_domain::breakdown::executions::Reader;
 
 use loader::CatalogLoader;
 use query::executions::ExecutionQuery;
+use query::lists::ListQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-pub struct Query(ServiceQuery, ExecutionQuery, MachineQuery);
+pub struct Query(ServiceQuery, ExecutionQuery, MachineQuery, ListQuery);
 
 /// The schema.
 pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;

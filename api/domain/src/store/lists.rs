@@ -35,7 +35,8 @@ pub struct ColumnFilter(pub Vec<(execution::Column, Vec<i32>)>);
 /// The rows behind (or before) a key in the order "newest first, then id".
 fn beyond<C: ColumnTrait>(at: C, id: C, key: &NewestFirst, behind: bool) -> Condition {
     let (instant, uuid) = (key.0.0, key.1);
-    let (further, next) = if behind { (Expr::col(at).lt(instant), Expr::col(id).gt(uuid)) } else { (Expr::col(at).gt(instant), Expr::col(id).lt(uuid)) };
+    let (further, next) =
+        if behind { (Expr::col(at).lt(instant), Expr::col(id).gt(uuid)) } else { (Expr::col(at).gt(instant), Expr::col(id).lt(uuid)) };
     let bound = if behind { Expr::col(at).lte(instant) } else { Expr::col(at).gte(instant) };
     // The first condition is what an index can use.
     Condition::all().add(bound).add(Condition::any().add(further).add(next))
@@ -58,7 +59,12 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`StoreError::Read`] from the database.
-    pub async fn execution_page(&self, window: Window, filter: &ColumnFilter, page: &Page<NewestFirst>) -> Result<Vec<execution::Model>, StoreError> {
+    pub async fn execution_page(
+        &self,
+        window: Window,
+        filter: &ColumnFilter,
+        page: &Page<NewestFirst>,
+    ) -> Result<Vec<execution::Model>, StoreError> {
         let mut select = execution::Entity::find()
             .filter(execution::Column::FinishedAt.gte(window.start.0))
             .filter(execution::Column::FinishedAt.lt(window.end.0));
@@ -107,9 +113,15 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`StoreError::Read`] from the database.
-    pub async fn audit_page(&self, window: Window, subjects: Option<&[String]>, page: &Page<NewestFirst>) -> Result<Vec<AuditRow>, StoreError> {
-        let mut select =
-            audit_entry::Entity::find().filter(audit_entry::Column::At.gte(window.start.0)).filter(audit_entry::Column::At.lt(window.end.0));
+    pub async fn audit_page(
+        &self,
+        window: Window,
+        subjects: Option<&[String]>,
+        page: &Page<NewestFirst>,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        let mut select = audit_entry::Entity::find()
+            .filter(audit_entry::Column::At.gte(window.start.0))
+            .filter(audit_entry::Column::At.lt(window.end.0));
         if let Some(subjects) = subjects {
             select = select.filter(audit_entry::Column::Subject.is_in(subjects.iter().cloned()));
         }

@@ -1,5 +1,6 @@
 //! The root fields, by area.
 
 pub mod executions;
+pub mod lists;
 pub mod machines;
 pub mod service;

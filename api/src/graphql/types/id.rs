@@ -81,6 +81,12 @@ impl NodeKind {
         ID(format!("{}_{key}", self.prefix()))
     }
 
+    /// The id of something with a key of several parts.
+    #[must_use]
+    pub fn text_id(self, key: &str) -> ID {
+        ID(format!("{}_{key}", self.prefix()))
+    }
+
     /// The id of something with a UUID.
     #[must_use]
     pub fn uuid_id(self, key: Uuid) -> ID {

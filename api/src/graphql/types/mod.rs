@@ -1,10 +1,12 @@
 //! The objects, inputs and enums of the schema: wrappers of our own, never rows.
 
 pub mod enums;
+pub mod execution;
 pub mod execution_stats;
 pub mod filter;
 pub mod id;
 pub mod key;
+pub mod list;
 pub mod machine_stats;
 pub mod name;
 pub mod vm;

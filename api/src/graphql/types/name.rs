@@ -19,7 +19,7 @@ pub struct Model(pub u32);
 #[Object]
 impl Model {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::Model.id(self.0)
     }
 
@@ -46,7 +46,7 @@ pub struct ModelVersion(pub u32);
 #[Object]
 impl ModelVersion {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::ModelVersion.id(self.0)
     }
 
@@ -69,7 +69,7 @@ pub struct Checkpoint(pub u32);
 #[Object]
 impl Checkpoint {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::Checkpoint.id(self.0)
     }
 
@@ -92,7 +92,7 @@ pub struct CheckpointVersion(pub u32);
 #[Object]
 impl CheckpointVersion {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::CheckpointVersion.id(self.0)
     }
 
@@ -115,7 +115,7 @@ pub struct Combination(pub u32);
 #[Object]
 impl Combination {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::Combination.id(self.0)
     }
 
@@ -143,7 +143,7 @@ pub struct Application(pub u32);
 #[Object]
 impl Application {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::Application.id(self.0)
     }
 
@@ -161,7 +161,7 @@ pub struct User(pub u32);
 #[Object]
 impl User {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::User.id(self.0)
     }
 
@@ -179,7 +179,7 @@ pub struct Department(pub u32);
 #[Object]
 impl Department {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::Department.id(self.0)
     }
 
@@ -197,7 +197,7 @@ pub struct Project(pub u32);
 #[Object]
 impl Project {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::Project.id(self.0)
     }
 

@@ -41,7 +41,7 @@ impl Vm {
 #[Object]
 impl Vm {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::Vm.id(self.0)
     }
 
@@ -85,7 +85,7 @@ pub struct InstanceType(pub u32);
 #[Object]
 impl InstanceType {
     /// Stable id.
-    async fn id(&self) -> ID {
+    pub(crate) async fn id(&self) -> ID {
         NodeKind::InstanceType.id(self.0)
     }
 
