@@ -1,5 +1,7 @@
 //! Tokens that must not get in, and those that must: every attack of the conformance list, on secrets and on key sets.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

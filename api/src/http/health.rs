@@ -40,8 +40,11 @@ pub trait Readiness: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct ReadinessPage {
     readiness: Arc<dyn Readiness>,
-    last: Arc<Mutex<Option<(Instant, Vec<Component>)>>>,
+    last: Arc<Mutex<Option<Look>>>,
 }
+
+/// When the components were looked at, and how they were.
+type Look = (Instant, Vec<Component>);
 
 impl ReadinessPage {
     /// A page about these components.

@@ -51,7 +51,6 @@ pub struct Shell {
 }
 
 /// All routes with everything around them. `routes` brings what serves the domain: `/graphql`, `/ingest`, `/exports/…`.
-#[must_use]
 pub fn router(shell: &Shell, routes: Router) -> Router {
     let surroundings = Surroundings {
         ids: Arc::clone(&shell.ids),
