@@ -147,7 +147,8 @@ impl Minutes {
             let entry = match (left.peek(), right.peek()) {
                 (Some(a), Some(b)) if a.0 == b.0 => {
                     let entry = (a.0, a.1 + b.1);
-                    (left.next(), right.next());
+                    left.next();
+                    right.next();
                     entry
                 }
                 (Some(a), Some(b)) => {

@@ -241,13 +241,11 @@ pub fn render(sql: &str, backend: DbBackend) -> String {
         return sql.to_owned();
     }
     let mut out = String::with_capacity(sql.len() + 16);
-    let mut number = 0;
-    for piece in sql.split('?') {
+    for (number, piece) in sql.split('?').enumerate() {
         if number > 0 {
             let _ = write!(out, "${number}");
         }
         out.push_str(piece);
-        number += 1;
     }
     out
 }
