@@ -205,7 +205,10 @@ impl Admitted {
 
     fn plan(&self, variables: &Variables) -> Result<Arc<Plan>, Refused> {
         if let Some(name) = self.conditions.iter().find(|name| variables.get(name.as_str()) == Some(&Value::Null)) {
-            let message = crate::refused::shorten(format!("variable `${name}` decides a condition and must not be null"), self.book.limits.error_message_chars);
+            let message = crate::refused::shorten(
+                format!("variable `${name}` decides a condition and must not be null"),
+                self.book.limits.error_message_chars,
+            );
             return Err(Refused::new(Code::BadUserInput, message, None));
         }
         let is_true = |name: &str| variables.get(name) == Some(&Value::Boolean(true));

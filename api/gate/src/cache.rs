@@ -76,7 +76,8 @@ impl Cache {
         if let Some(previous) = slots.by_hash.insert(hash, slot) {
             slots.forget(&previous);
         }
-        while slots.by_hash.len() > self.entries_max || slots.text_bytes > self.text_bytes_max || slots.memory_bytes > self.memory_bytes_max {
+        while slots.by_hash.len() > self.entries_max || slots.text_bytes > self.text_bytes_max || slots.memory_bytes > self.memory_bytes_max
+        {
             let oldest = slots.by_hash.iter().min_by_key(|(_, slot)| slot.used_at).map(|(hash, _)| *hash);
             match oldest.and_then(|hash| slots.by_hash.remove(&hash)) {
                 Some(slot) => slots.forget(&slot),

@@ -73,7 +73,13 @@ pub(crate) fn code_of(error: &ServerError) -> Option<Code> {
 }
 
 /// Completes what the executor answered.
-pub(crate) fn complete(mut response: Response, shape: &Shape, schema: &Schema, limits: &Limits, next_error_id: &dyn Fn() -> String) -> Answer {
+pub(crate) fn complete(
+    mut response: Response,
+    shape: &Shape,
+    schema: &Schema,
+    limits: &Limits,
+    next_error_id: &dyn Fn() -> String,
+) -> Answer {
     let failed = Failed::below(&response.errors);
     if !(Completer { schema }).object(&mut response.data, shape, failed.as_ref()) {
         response.data = Value::Null;

@@ -269,9 +269,14 @@ impl<'a> Planner<'a> {
         let definition = self.source.schema.apollo.type_field(owner, &first.name).map_or(&first.definition, |definition| &definition.node);
         let at = self.pos(first.location());
         let in_schema = owner.starts_with("__");
-        let schema_lists =
-            schema_lists + usize::from(in_schema && matches!(first.name.as_str(), "fields" | "interfaces" | "possibleTypes" | "inputFields"));
-        within("lists of schema members within each other", schema_lists as u64, self.source.limits.introspection_list_depth as u64, Some(at))?;
+        let schema_lists = schema_lists
+            + usize::from(in_schema && matches!(first.name.as_str(), "fields" | "interfaces" | "possibleTypes" | "inputFields"));
+        within(
+            "lists of schema members within each other",
+            schema_lists as u64,
+            self.source.limits.introspection_list_depth as u64,
+            Some(at),
+        )?;
 
         let sets: Vec<_> = group.fields.iter().map(|field| &field.selection_set).filter(|set| !set.is_empty()).collect();
         let (items, below, size) = if sets.is_empty() {

@@ -22,7 +22,8 @@ type Errors = Vec<(String, Option<Pos>)>;
 pub(crate) fn check(document: &ExecutableDocument, schema: &Schema, lines: &Lines, limit: usize) -> Errors {
     let mut errors = Errors::new();
     for operation in document.operations.iter() {
-        let mut rules = Rules { document, schema, lines, variables: &operation.variables, seen: HashSet::new(), errors: &mut errors, limit };
+        let mut rules =
+            Rules { document, schema, lines, variables: &operation.variables, seen: HashSet::new(), errors: &mut errors, limit };
         rules.operation(operation);
     }
     errors
@@ -121,7 +122,10 @@ impl<'a> Rules<'a> {
     fn arguments(&mut self, arguments: &[Node<Argument>], definitions: &[Node<InputValueDefinition>]) {
         for argument in arguments {
             if let Some(definition) = definitions.iter().find(|definition| definition.name == argument.name) {
-                self.value(&argument.value, Place { ty: Some(&definition.ty), has_default: definition.default_value.is_some(), one_of: false });
+                self.value(
+                    &argument.value,
+                    Place { ty: Some(&definition.ty), has_default: definition.default_value.is_some(), one_of: false },
+                );
             }
         }
     }

@@ -106,8 +106,11 @@ impl<'d> Walk<'d> {
         for selection in selections {
             let mut one = match selection {
                 Selection::Field(field) => {
-                    let below =
-                        if field.selection_set.is_empty() { Measure::default() } else { self.selections(&field.selection_set, nesting + 1)? };
+                    let below = if field.selection_set.is_empty() {
+                        Measure::default()
+                    } else {
+                        self.selections(&field.selection_set, nesting + 1)?
+                    };
                     Measure {
                         fields: below.fields.saturating_add(1),
                         level_fields: 1,

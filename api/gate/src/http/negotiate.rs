@@ -123,8 +123,10 @@ pub(crate) fn is_plain_json(headers: &HeaderMap) -> bool {
         Some((name, charset)) if name.trim().eq_ignore_ascii_case("charset") => is_utf8(charset),
         _ => true,
     });
-    let is_identity =
-        headers.get_all(CONTENT_ENCODING).iter().all(|value| value.to_str().is_ok_and(|value| value.trim().eq_ignore_ascii_case("identity")));
+    let is_identity = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .all(|value| value.to_str().is_ok_and(|value| value.trim().eq_ignore_ascii_case("identity")));
     is_json && is_charset_known && is_identity
 }
 
@@ -189,7 +191,8 @@ mod tests {
         for good in ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json;charset=\"UTF-8\""] {
             assert!(check(Some(good), None), "{good}");
         }
-        for bad in ["text/plain", "application/json; charset=utf-16", "application/graphql", "application/jsonp", "multipart/form-data", ""] {
+        for bad in ["text/plain", "application/json; charset=utf-16", "application/graphql", "application/jsonp", "multipart/form-data", ""]
+        {
             assert!(!check(Some(bad), None), "{bad}");
         }
         assert!(!check(None, None));

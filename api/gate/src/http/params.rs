@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn query_strings_are_decoded() {
-        let params = from_query_string("query=%7B+a%28x%3A%22%C3%BC%2B%26%3D%22%29%7D&variables=%7B%22a%22%3A1%7D&operationName=Q&x=1&").unwrap();
+        let params =
+            from_query_string("query=%7B+a%28x%3A%22%C3%BC%2B%26%3D%22%29%7D&variables=%7B%22a%22%3A1%7D&operationName=Q&x=1&").unwrap();
         assert_eq!(params.query, "{ a(x:\"ü+&=\")}");
         assert_eq!(params.operation_name.as_deref(), Some("Q"));
         assert_eq!(params.variables.get("a"), Some(&Json::from(1)));
@@ -114,9 +115,17 @@ mod tests {
 
     #[test]
     fn wrong_query_strings_are_refused() {
-        for wrong in
-            ["", "variables={}", "query=a&query=b", "query=%FF", "query=%2", "query=%zz", "query=a&variables=1", "query=a&extensions=[]", "query=a&variables={"]
-        {
+        for wrong in [
+            "",
+            "variables={}",
+            "query=a&query=b",
+            "query=%FF",
+            "query=%2",
+            "query=%zz",
+            "query=a&variables=1",
+            "query=a&extensions=[]",
+            "query=a&variables={",
+        ] {
             assert!(from_query_string(wrong).is_err(), "{wrong}");
         }
     }

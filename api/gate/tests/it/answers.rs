@@ -26,7 +26,8 @@ async fn every_operation_gets_the_answer_of_the_table() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("../answer_cases.json")).unwrap();
     let mut wrong = Vec::new();
     for case in &cases {
-        let params = Params { query: case.document.clone(), operation_name: case.operation_name.clone(), variables: case.variables.clone() };
+        let params =
+            Params { query: case.document.clone(), operation_name: case.operation_name.clone(), variables: case.variables.clone() };
         let ours = answer(params).await;
         // `async_graphql::Value` keeps the order of keys, which is part of an answer.
         let ours: Value = serde_json::from_str(&ours).unwrap();

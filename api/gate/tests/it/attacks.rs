@@ -42,8 +42,9 @@ async fn large_and_deep_documents_are_refused() {
         format!("{{ dog {{ ...f0 }} }} {fragments} fragment f{levels} on Dog {{ {last} }}")
     };
     let wide_bomb = |levels: usize| {
-        let fragments =
-            repeated(levels, |level| format!("fragment f{level} on Dog {{ friend {{ ... on Dog {{ ...f{0} }} }} nick {{ ...f{0} }} }} ", level + 1));
+        let fragments = repeated(levels, |level| {
+            format!("fragment f{level} on Dog {{ friend {{ ... on Dog {{ ...f{0} }} }} nick {{ ...f{0} }} }} ", level + 1)
+        });
         format!("{{ dog {{ ...f0 }} }} {fragments} fragment f{levels} on Dog {{ name }}")
     };
     let deep_bomb = |levels: usize| {
@@ -82,9 +83,27 @@ async fn large_and_deep_documents_are_refused() {
         ("fragment bomb that nobody spreads", bomb(25, "name").replace("{ dog { ...f0 } }", "{ hello }"), "GRAPHQL_VALIDATION_FAILED"),
         ("wide fragment bomb", wide_bomb(14), "LIMIT_EXCEEDED"),
         ("deep fragment bomb", deep_bomb(13), "LIMIT_EXCEEDED"),
-        ("chain of fragments", format!("{{ ...f0 }} {} fragment f190 on Query {{ hello }}", repeated(190, |n| format!("fragment f{n} on Query {{ ...f{} }} ", n + 1))), "LIMIT_EXCEEDED"),
-        ("ring of fragments", format!("{{ ...f0 }} {}", repeated(60, |n| format!("fragment f{n} on Query {{ ...f{} }} ", (n + 1) % 60))), "GRAPHQL_VALIDATION_FAILED"),
-        ("every fragment spreads every later one", format!("{{ dog {{ ...f0 }} }} {}", repeated(60, |n| format!("fragment f{n} on Dog {{ name {} }} ", repeated(60 - n - 1, |m| format!("...f{} ", n + 1 + m))))), "LIMIT_EXCEEDED"),
+        (
+            "chain of fragments",
+            format!(
+                "{{ ...f0 }} {} fragment f190 on Query {{ hello }}",
+                repeated(190, |n| format!("fragment f{n} on Query {{ ...f{} }} ", n + 1))
+            ),
+            "LIMIT_EXCEEDED",
+        ),
+        (
+            "ring of fragments",
+            format!("{{ ...f0 }} {}", repeated(60, |n| format!("fragment f{n} on Query {{ ...f{} }} ", (n + 1) % 60))),
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        (
+            "every fragment spreads every later one",
+            format!(
+                "{{ dog {{ ...f0 }} }} {}",
+                repeated(60, |n| format!("fragment f{n} on Dog {{ name {} }} ", repeated(60 - n - 1, |m| format!("...f{} ", n + 1 + m))))
+            ),
+            "LIMIT_EXCEEDED",
+        ),
         ("long name", format!("{{ {} }}", "a".repeat(60_000)), "LIMIT_EXCEEDED"),
         ("long alias", format!("{{ {}: hello }}", "a".repeat(30_000)), "LIMIT_EXCEEDED"),
         ("alias as long as it may be", format!("{{ {}: hello }}", "a".repeat(256)), "data"),
@@ -92,7 +111,11 @@ async fn large_and_deep_documents_are_refused() {
         ("huge integer", format!("{{ int(v: {}) }}", "9".repeat(60_000)), "GRAPHQL_VALIDATION_FAILED"),
         ("huge integer for a float", format!("{{ float(v: {}) }}", "9".repeat(60_000)), "GRAPHQL_VALIDATION_FAILED"),
         ("huge exponent", "{ float(v: 1e999999999) }".to_owned(), "GRAPHQL_VALIDATION_FAILED"),
-        ("huge integer for a custom scalar", format!("{{ hello @skip(if: false) s: __typename x: stamp(v: {}) @skip(if: true) }}", "9".repeat(60_000)), "data"),
+        (
+            "huge integer for a custom scalar",
+            format!("{{ hello @skip(if: false) s: __typename x: stamp(v: {}) @skip(if: true) }}", "9".repeat(60_000)),
+            "data",
+        ),
         ("bytes", "a".repeat(70_000), "LIMIT_EXCEEDED"),
         ("white space", format!("{{ hello {} }}", " ".repeat(60_000)), "data"),
         ("commas", format!("{{ hello {} }}", ",".repeat(60_000)), "data"),
@@ -101,9 +124,17 @@ async fn large_and_deep_documents_are_refused() {
         ("quotes", "\"".repeat(60_000), "LIMIT_EXCEEDED"),
         ("escapes", format!("{{ string(v: \"{}\") }}", "\\q".repeat(30_000)), "GRAPHQL_PARSE_FAILED"),
         ("NUL", "{ hello \0 }".to_owned(), "GRAPHQL_PARSE_FAILED"),
-        ("introspection in a circle", "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }".to_owned(), "LIMIT_EXCEEDED"),
+        (
+            "introspection in a circle",
+            "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }".to_owned(),
+            "LIMIT_EXCEEDED",
+        ),
         ("one line of characters beyond ASCII", format!("{{ {} }}", "ü ".repeat(3_900)), "GRAPHQL_PARSE_FAILED"),
-        ("conflicts", format!("{{ dog {{ {} }} }}", "toys(limit:1){number} toys(limit:2){number} ".repeat(400)), "GRAPHQL_VALIDATION_FAILED"),
+        (
+            "conflicts",
+            format!("{{ dog {{ {} }} }}", "toys(limit:1){number} toys(limit:2){number} ".repeat(400)),
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
     ];
     let mut wrong = Vec::new();
     for (name, document, expected) in cases {
@@ -131,10 +162,34 @@ async fn odd_bodies_are_refused() {
         ("bad UTF-8", b"{\"query\":\"{ hello \xff\xfe }\"}".to_vec(), "BAD_USER_INPUT"),
         ("UTF-16", "{\"query\":\"{hello}\"}".encode_utf16().flat_map(u16::to_le_bytes).collect(), "BAD_USER_INPUT"),
         ("lone surrogate", br#"{"query":"{ string(v: \"\ud800\") }"}"#.to_vec(), "BAD_USER_INPUT"),
-        ("many parameters", format!("{{{}\"query\":\"{{hello}}\"}}", (0..50_000).map(|n| format!("\"a{n}\":1,")).collect::<String>()).into_bytes(), "data"),
-        ("many unknown variables", format!("{{\"query\":\"{{hello}}\",\"variables\":{{{}\"x\":1}}}}", (0..50_000).map(|n| format!("\"a{n}\":1,")).collect::<String>()).into_bytes(), "data"),
-        ("list of 300,000 wrong items", json!({ "query": "query Q($v: [Int!]!) { intsHard(v: $v) }", "variables": { "v": vec!["x"; 200_000] } }).to_string().into_bytes(), "BAD_USER_INPUT"),
-        ("long name of a field", json!({ "query": "query Q($p: Point!) { point(p: $p) { x } }", "variables": { "p": { "x": 1, "a".repeat(900_000): 1 } } }).to_string().into_bytes(), "BAD_USER_INPUT"),
+        (
+            "many parameters",
+            format!("{{{}\"query\":\"{{hello}}\"}}", (0..50_000).map(|n| format!("\"a{n}\":1,")).collect::<String>()).into_bytes(),
+            "data",
+        ),
+        (
+            "many unknown variables",
+            format!(
+                "{{\"query\":\"{{hello}}\",\"variables\":{{{}\"x\":1}}}}",
+                (0..50_000).map(|n| format!("\"a{n}\":1,")).collect::<String>()
+            )
+            .into_bytes(),
+            "data",
+        ),
+        (
+            "list of 300,000 wrong items",
+            json!({ "query": "query Q($v: [Int!]!) { intsHard(v: $v) }", "variables": { "v": vec!["x"; 200_000] } })
+                .to_string()
+                .into_bytes(),
+            "BAD_USER_INPUT",
+        ),
+        (
+            "long name of a field",
+            json!({ "query": "query Q($p: Point!) { point(p: $p) { x } }", "variables": { "p": { "x": 1, "a".repeat(900_000): 1 } } })
+                .to_string()
+                .into_bytes(),
+            "BAD_USER_INPUT",
+        ),
     ];
     for (name, body, expected) in cases {
         let (_, code) = attack(&app, name, body).await;
@@ -149,7 +204,13 @@ async fn odd_bodies_are_refused() {
 async fn nothing_that_was_sent_comes_back_at_length() {
     let app = app(Limits::default());
     let marker = "Zebra".repeat(2_000);
-    for document in [format!("{{ {marker} }}"), format!("{{ int(v: \"{marker}\") }}"), format!("{{ string(v: \"{marker}"), format!("{{ color(v: {marker}) }}"), format!("{{ hello @{marker} }}")] {
+    for document in [
+        format!("{{ {marker} }}"),
+        format!("{{ int(v: \"{marker}\") }}"),
+        format!("{{ string(v: \"{marker}"),
+        format!("{{ color(v: {marker}) }}"),
+        format!("{{ hello @{marker} }}"),
+    ] {
         let (reply, _) = attack(&app, "marker", query(&document)).await;
         assert!(reply.bytes.len() < 3_000, "{}", reply.json);
     }
@@ -164,9 +225,13 @@ fn a_fragment_bomb_is_refused_before_it_is_written_out() {
     let gate = crate::host::gate(Limits::default());
     let fragments = repeated(25, |level| format!("fragment f{level} on Dog {{ ...f{0} ...f{0} }} ", level + 1));
     let text = format!("{{ dog {{ ...f0 }} }} {fragments} fragment f25 on Dog {{ name }}");
-    let started = Instant::now();
-    let refused = gate.admit(&text, None).err().unwrap();
-    let took = started.elapsed();
-    assert_eq!(refused.code().as_str(), "LIMIT_EXCEEDED");
-    assert!(took < Duration::from_millis(10), "{took:?}");
+    // The quickest of some: the machine has other things to do.
+    let mut quickest = Duration::MAX;
+    for _ in 0..10 {
+        let started = Instant::now();
+        let refused = gate.admit(&text, None).err().unwrap();
+        quickest = quickest.min(started.elapsed());
+        assert_eq!(refused.code().as_str(), "LIMIT_EXCEEDED");
+    }
+    assert!(quickest < Duration::from_millis(10), "{quickest:?}");
 }

@@ -9,7 +9,10 @@ use serde_json::{Map, Value as Json};
 /// The contract, in the repository or where `PLIMSOLL_CONTRACT` says.
 fn folder() -> Option<PathBuf> {
     let in_repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contract");
-    std::env::var_os("PLIMSOLL_CONTRACT").map(PathBuf::from).or(Some(in_repository)).filter(|folder| folder.join("contract.graphql").is_file())
+    std::env::var_os("PLIMSOLL_CONTRACT")
+        .map(PathBuf::from)
+        .or(Some(in_repository))
+        .filter(|folder| folder.join("contract.graphql").is_file())
 }
 
 #[test]

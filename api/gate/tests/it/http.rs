@@ -69,7 +69,9 @@ async fn the_status_depends_on_the_media_type() {
         ("subscription { ticks { value } }", 400, 200, json!("BAD_USER_INPUT")),
     ];
     for (document, graphql, legacy, expected) in cases {
-        for (accept, status, media) in [(GRAPHQL, graphql, GRAPHQL), ("application/json", legacy, "application/json"), ("", legacy, "application/json")] {
+        for (accept, status, media) in
+            [(GRAPHQL, graphql, GRAPHQL), ("application/json", legacy, "application/json"), ("", legacy, "application/json")]
+        {
             let reply = send(&app, post(accept, query(document))).await;
             assert_eq!(reply.status.as_u16(), status, "{document} as {accept}");
             assert_eq!(content_type(&reply), format!("{media}; charset=utf-8"));
@@ -82,7 +84,9 @@ async fn the_status_depends_on_the_media_type() {
 #[tokio::test]
 async fn whoever_has_no_token_learns_nothing() {
     let app = app(Limits::default());
-    for (method, uri, body) in [("POST", "/graphql", "{"), ("GET", "/graphql?query={hello}", ""), ("DELETE", "/graphql", ""), ("POST", "/graphql", "[]")] {
+    for (method, uri, body) in
+        [("POST", "/graphql", "{"), ("GET", "/graphql?query={hello}", ""), ("DELETE", "/graphql", ""), ("POST", "/graphql", "[]")]
+    {
         let request = Request::builder().method(method).uri(uri).header("content-type", "text/plain").body(Body::from(body)).unwrap();
         let reply = send(&app, request).await;
         assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
@@ -111,7 +115,8 @@ async fn introspection_is_for_those_who_may() {
 async fn methods_and_media_types_are_checked() {
     let app = app(Limits::default());
     for method in ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"] {
-        let request = Request::builder().method(method).uri("/graphql").header("authorization", "Bearer admin").body(Body::empty()).unwrap();
+        let request =
+            Request::builder().method(method).uri("/graphql").header("authorization", "Bearer admin").body(Body::empty()).unwrap();
         let response = app.clone().oneshot(request).await.unwrap();
         assert_eq!((response.status(), response.headers()[header::ALLOW].to_str().unwrap()), (StatusCode::METHOD_NOT_ALLOWED, "GET, POST"));
     }
@@ -119,8 +124,13 @@ async fn methods_and_media_types_are_checked() {
         let reply = send(&app, post(accept, query("{ hello }"))).await;
         assert_eq!((reply.status, code(&reply.json)), (StatusCode::NOT_ACCEPTABLE, json!("BAD_USER_INPUT")), "{accept}");
     }
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/graphql", "application/json; charset=latin1"]
-    {
+    for content_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/graphql",
+        "application/json; charset=latin1",
+    ] {
         let mut request = post("", query("{ hello }"));
         request.headers_mut().insert("content-type", content_type.parse().unwrap());
         assert_eq!(send(&app, request).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");

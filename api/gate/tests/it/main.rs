@@ -1,6 +1,5 @@
 //! Tests of the gate in front of a real async-graphql schema.
 
-
 mod host;
 mod zoo;
 
