@@ -62,17 +62,17 @@ struct Reply {
 
 impl Reply {
     /// Says that the request is no GraphQL request that could be run.
-    fn refuse(status: StatusCode, media: Media, code: Code, message: impl Into<String>) -> Self {
-        Self { status, media, answer: Refused::new(code, message, None).into(), header: None }
+    fn refuse(status: StatusCode, media: Media, code: Code, message: impl Into<String>) -> Box<Self> {
+        Box::new(Self { status, media, answer: Refused::new(code, message, None).into(), header: None })
     }
 
-    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+    fn with(mut self: Box<Self>, name: HeaderName, value: &'static str) -> Box<Self> {
         self.header = Some((name, value));
         self
     }
 
     /// Sends what GraphQL made of the request. With data the request was run, whatever its errors.
-    fn of(answer: Answer, media: Media) -> Self {
+    fn of(answer: Answer, media: Media) -> Box<Self> {
         let code = answer.code().unwrap_or(Code::Internal);
         let status = match (answer.data.is_some(), media, code) {
             (true, _, _) => StatusCode::OK,
@@ -80,7 +80,7 @@ impl Reply {
             (false, _, Code::Timeout | Code::Internal) | (false, Media::GraphqlResponse, _) => code.status(),
             (false, _, _) => StatusCode::OK,
         };
-        Self { status, media, answer, header: None }
+        Box::new(Self { status, media, answer, header: None })
     }
 
     fn into_response(self) -> Response<Body> {
@@ -98,13 +98,18 @@ impl Reply {
     }
 }
 
-async fn serve<E: Endpoint>(service: &Service<E>, parts: &Parts, body: Body, kind: &mut Option<OperationKind>) -> Result<Reply, Reply> {
+async fn serve<E: Endpoint>(
+    service: &Service<E>,
+    parts: &Parts,
+    body: Body,
+    kind: &mut Option<OperationKind>,
+) -> Result<Box<Reply>, Box<Reply>> {
     let wanted = negotiate::wanted(&parts.headers);
     let media = wanted.filter(|media| *media != Media::EventStream).unwrap_or(Media::Json);
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     let caller = service.endpoint().authenticate(&parts.headers, peer).await.map_err(|refusal| {
         let answer = Refused::from(refusal).into();
-        Reply { status: StatusCode::UNAUTHORIZED, media, answer, header: Some((WWW_AUTHENTICATE, "Bearer")) }
+        Box::new(Reply { status: StatusCode::UNAUTHORIZED, media, answer, header: Some((WWW_AUTHENTICATE, "Bearer")) })
     })?;
 
     let is_get = match parts.method {
@@ -130,7 +135,7 @@ async fn serve<E: Endpoint>(service: &Service<E>, parts: &Parts, body: Body, kin
     Ok(Reply::of(service.run(caller, prepared).await, media))
 }
 
-fn get<E: Endpoint>(service: &Service<E>, parts: &Parts, media: Media) -> Result<Params, Reply> {
+fn get<E: Endpoint>(service: &Service<E>, parts: &Parts, media: Media) -> Result<Params, Box<Reply>> {
     let limit = service.gate().limits().url_query_size_bytes;
     let text = parts.uri.query().unwrap_or_default();
     if text.len() > limit {
@@ -140,7 +145,7 @@ fn get<E: Endpoint>(service: &Service<E>, parts: &Parts, media: Media) -> Result
     params::from_query_string(text).map_err(|wrong| Reply::refuse(StatusCode::BAD_REQUEST, media, Code::BadUserInput, wrong))
 }
 
-async fn post<E: Endpoint>(service: &Service<E>, parts: &Parts, body: Body, media: Media) -> Result<Params, Reply> {
+async fn post<E: Endpoint>(service: &Service<E>, parts: &Parts, body: Body, media: Media) -> Result<Params, Box<Reply>> {
     if !negotiate::is_plain_json(&parts.headers) {
         let message = "the body must be application/json in UTF-8, not compressed";
         return Err(Reply::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media, Code::BadUserInput, message));
@@ -150,7 +155,7 @@ async fn post<E: Endpoint>(service: &Service<E>, parts: &Parts, body: Body, medi
     params::from_json(&body).map_err(|wrong| Reply::refuse(StatusCode::BAD_REQUEST, media, Code::BadUserInput, wrong))
 }
 
-async fn read(parts: &Parts, body: Body, limit: usize, time: std::time::Duration, media: Media) -> Result<Bytes, Reply> {
+async fn read(parts: &Parts, body: Body, limit: usize, time: std::time::Duration, media: Media) -> Result<Bytes, Box<Reply>> {
     let too_large = || {
         let message = format!("the body has more than {limit} bytes");
         Reply::refuse(StatusCode::PAYLOAD_TOO_LARGE, media, Code::LimitExceeded, message).with(CONNECTION, "close")

@@ -225,9 +225,13 @@ fn a_fragment_bomb_is_refused_before_it_is_written_out() {
     let gate = crate::host::gate(Limits::default());
     let fragments = repeated(25, |level| format!("fragment f{level} on Dog {{ ...f{0} ...f{0} }} ", level + 1));
     let text = format!("{{ dog {{ ...f0 }} }} {fragments} fragment f25 on Dog {{ name }}");
-    let started = Instant::now();
-    let refused = gate.admit(&text, None).err().unwrap();
-    let took = started.elapsed();
-    assert_eq!(refused.code().as_str(), "LIMIT_EXCEEDED");
-    assert!(took < Duration::from_millis(10), "{took:?}");
+    // The quickest of some: the machine has other things to do.
+    let mut quickest = Duration::MAX;
+    for _ in 0..10 {
+        let started = Instant::now();
+        let refused = gate.admit(&text, None).err().unwrap();
+        quickest = quickest.min(started.elapsed());
+        assert_eq!(refused.code().as_str(), "LIMIT_EXCEEDED");
+    }
+    assert!(quickest < Duration::from_millis(10), "{quickest:?}");
 }
