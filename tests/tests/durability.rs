@@ -56,7 +56,11 @@ async fn assert_whole(server: &Server, stream: &Stream) {
     for family in ["byCombination", "byUser", "byVm", "both"] {
         let breakdown = &answer["data"][family];
         let sum = |field: &str| breakdown["rows"].as_array().unwrap().iter().map(|row| row["stats"][field].as_u64().unwrap()).sum::<u64>();
-        assert_eq!(breakdown["total"], json!({ "executions": stream.executions, "failed": stream.failed, "users": stream.users }), "{family}");
+        assert_eq!(
+            breakdown["total"],
+            json!({ "executions": stream.executions, "failed": stream.failed, "users": stream.users }),
+            "{family}"
+        );
         assert_eq!((sum("executions"), sum("failed")), (stream.executions, stream.failed), "{family}");
     }
     assert_eq!(answer["data"]["machines"]["total"], json!({ "samples": stream.samples, "gpuSamples": stream.gpu_samples }));

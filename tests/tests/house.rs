@@ -45,7 +45,11 @@ fn nobody_imports_whom_they_must_not_know() {
     for (folder, forbidden) in rules {
         for (path, text) in sources(folder) {
             for word in forbidden {
-                assert!(!text.lines().any(|line| line.trim_start().starts_with("use ") && line.contains(word)), "{} imports {word}", path.display());
+                assert!(
+                    !text.lines().any(|line| line.trim_start().starts_with("use ") && line.contains(word)),
+                    "{} imports {word}",
+                    path.display()
+                );
             }
         }
     }

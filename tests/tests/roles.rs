@@ -29,7 +29,9 @@ fn documents() -> Vec<(&'static str, String)> {
 }
 
 fn is_forbidden(answer: &Value, field: &str) -> bool {
-    answer["errors"].as_array().is_some_and(|errors| errors.iter().any(|error| error["path"][0] == field && error["extensions"]["code"] == "FORBIDDEN"))
+    answer["errors"]
+        .as_array()
+        .is_some_and(|errors| errors.iter().any(|error| error["path"][0] == field && error["extensions"]["code"] == "FORBIDDEN"))
 }
 
 #[tokio::test]

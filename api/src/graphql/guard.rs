@@ -3,7 +3,7 @@
 //! async-graphql 7 drops the key of a nullable field whose `guard` fails, so the check stands inside the resolver: a refusal adds
 //! an error with the field's path and the field is null (DESIGN, section 6).
 
-use async_graphql::{Context, Enum, ErrorExtensions as _, TypeDirective};
+use async_graphql::{Context, Enum};
 use plimsoll_entity::value::label;
 use plimsoll_gate::Code;
 
@@ -25,9 +25,19 @@ pub enum Role {
     Ingest,
 }
 
-/// Who may read a field. Shown in the schema so that a client knows before it asks.
-#[TypeDirective(location = "FieldDefinition")]
-pub fn requires(roles: Vec<Role>) {}
+mod directive {
+    #![allow(missing_docs, reason = "the macro makes items that cannot be documented")]
+
+    use async_graphql::TypeDirective;
+
+    use super::Role;
+
+    /// Who may read a field. Shown in the schema so that a client knows before it asks.
+    #[TypeDirective(location = "FieldDefinition")]
+    pub fn requires(roles: Vec<Role>) {}
+}
+
+pub use directive::requires;
 
 /// The roles of a field as the schema shows them.
 pub fn required(field: &str) -> Vec<Role> {
@@ -40,7 +50,7 @@ pub fn allows(ctx: &Context<'_>, field: &str) -> bool {
     let allowed = ctx.data_opt::<Caller>().is_some_and(|caller| caller.roles.contains_any(roles));
     if !allowed {
         let names = roles.iter().map(|role| role.wire()).collect::<Vec<_>>().join(" or ");
-        let error = coded(Code::Forbidden, format!("requires the role {names}")).extend_with(|_, _| {});
+        let error = coded(Code::Forbidden, format!("requires the role {names}"));
         ctx.add_error(ctx.set_error_path(error.into_server_error(ctx.item.pos)));
     }
     allowed
