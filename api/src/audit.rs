@@ -84,6 +84,8 @@ impl AuditWriter {
                 }
             };
             if taken == 0 {
+                // Everybody who could be asked is gone before the tasks are told to end.
+                stop.cancelled().await;
                 return;
             }
             // Others may come along in a moment: one transaction for all of them.

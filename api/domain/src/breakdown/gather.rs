@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::{Stream, TryStreamExt};
-use plimsoll_entity::value::time::{HOUR_US, Instant, Window};
+use futures_util::TryStreamExt;
+use plimsoll_entity::value::time::{HOUR_US, Instant, Step, Window};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
@@ -188,19 +188,22 @@ impl Gathered {
             self.read_hours(sources, asked, family, &buckets).await?;
             self.read_deltas(sources, asked, family, &buckets).await?;
         }
+        // An hour at a time: facts are read to the end before names are looked up on the same connection.
         for (window, tile) in &buckets.facts {
-            match family {
-                Some(Family::VmSample) => {
-                    let facts = sources.snapshot.vm_sample_stream(*window).await?;
-                    self.read_facts(sources, asked, facts, *tile, std::convert::identity).await?;
-                }
-                Some(Family::GpuSample) => {
-                    let facts = sources.snapshot.gpu_sample_stream(*window).await?;
-                    self.read_facts(sources, asked, facts, *tile, std::convert::identity).await?;
-                }
-                _ => {
-                    let facts = sources.snapshot.execution_stream(*window).await?;
-                    self.read_facts(sources, asked, facts, *tile, MeasuredExecution::from).await?;
+            for hour in window.tiles(Step::Hour) {
+                match family {
+                    Some(Family::VmSample) => {
+                        let facts = sources.snapshot.vm_sample_stream(hour).await?.try_collect().await?;
+                        self.add_hour(sources, asked, facts, *tile, std::convert::identity).await?;
+                    }
+                    Some(Family::GpuSample) => {
+                        let facts = sources.snapshot.gpu_sample_stream(hour).await?.try_collect().await?;
+                        self.add_hour(sources, asked, facts, *tile, std::convert::identity).await?;
+                    }
+                    _ => {
+                        let facts = sources.snapshot.execution_stream(hour).await?.try_collect().await?;
+                        self.add_hour(sources, asked, facts, *tile, MeasuredExecution::from).await?;
+                    }
                 }
             }
         }
@@ -315,22 +318,17 @@ impl Gathered {
         Ok(())
     }
 
-    async fn read_facts<F, M: Fact>(
+    async fn add_hour<F, M: Fact>(
         &mut self,
         sources: Sources<'_>,
         asked: &Gathering<'_>,
-        facts: impl Stream<Item = Result<F, StoreError>>,
+        facts: Vec<F>,
         tile: u32,
         measure: impl Fn(F) -> M,
     ) -> Result<(), BreakdownError> {
-        let mut facts = std::pin::pin!(facts);
-        let mut step: Vec<M> = Vec::with_capacity(FACTS_PER_STEP);
+        let mut facts = facts.into_iter().map(measure);
         loop {
-            step.clear();
-            while step.len() < FACTS_PER_STEP {
-                let Some(fact) = facts.try_next().await? else { break };
-                step.push(measure(fact));
-            }
+            let step: Vec<M> = facts.by_ref().take(FACTS_PER_STEP).collect();
             if step.is_empty() {
                 return Ok(());
             }
