@@ -10,5 +10,6 @@ mod attacks;
 mod contract;
 mod http;
 mod language;
+mod limits;
 mod oracle;
 mod sdl;
