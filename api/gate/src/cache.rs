@@ -10,9 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::admit::Admitted;
 use crate::limits::Limits;
 
-/// Estimated memory of an admitted document for each token of its text, measured at 300 to 450 bytes.
-const MEMORY_BYTES_PER_TOKEN: usize = 450;
-
 struct Slot {
     text: Box<str>,
     operation_name: Option<Box<str>>,
@@ -61,7 +58,7 @@ impl Cache {
 
     pub fn insert(&self, text: &str, operation_name: Option<&str>, admitted: &Arc<Admitted>) {
         let hash = self.hasher.hash_one((text, operation_name));
-        let memory_bytes = text.len() + admitted.tokens() * MEMORY_BYTES_PER_TOKEN;
+        let memory_bytes = text.len() + admitted.memory_size_bytes();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.clock += 1;
         let slot = Slot {
@@ -91,5 +88,51 @@ impl Slots {
     fn forget(&mut self, slot: &Slot) {
         self.text_bytes -= slot.text.len();
         self.memory_bytes -= slot.memory_bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CostTable, Gate};
+
+    fn slots(cache: &Cache) -> (usize, usize, usize) {
+        let slots = cache.slots.lock().unwrap();
+        (slots.by_hash.len(), slots.text_bytes, slots.memory_bytes)
+    }
+
+    fn admitted() -> Arc<Admitted> {
+        Gate::new("type Query { a: Int }", Limits::default(), CostTable::default()).unwrap().admit("{ a }", None).unwrap()
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_goes_first() {
+        let admitted = admitted();
+        let cache = Cache::new(&Limits { cached_documents: 2, ..Limits::default() });
+        cache.insert("a", None, &admitted);
+        cache.insert("b", None, &admitted);
+        assert!(cache.get("a", None).is_some());
+        cache.insert("c", None, &admitted);
+        assert!(cache.get("a", None).is_some() && cache.get("b", None).is_none() && cache.get("c", None).is_some());
+        assert!(cache.get("a", Some("Q")).is_none(), "the operation is part of the key");
+        assert_eq!(slots(&cache), (2, 2, 2 * (1 + admitted.memory_size_bytes())));
+    }
+
+    #[test]
+    fn text_and_memory_are_bounded_and_the_same_document_counts_once() {
+        let admitted = admitted();
+        let one = admitted.memory_size_bytes();
+        let cache = Cache::new(&Limits { cached_text_size_bytes: 10, ..Limits::default() });
+        for text in ["aaaa", "aaaa", "bbbb", "cccc"] {
+            cache.insert(text, None, &admitted);
+        }
+        assert_eq!(slots(&cache), (2, 8, 2 * (4 + one)));
+        cache.insert("longer than all of it", None, &admitted);
+        assert_eq!(slots(&cache), (0, 0, 0));
+        let cache = Cache::new(&Limits { cached_memory_size_bytes: 3 * (1 + one), ..Limits::default() });
+        for text in ["a", "b", "c", "d", "e"] {
+            cache.insert(text, None, &admitted);
+        }
+        assert_eq!(slots(&cache).0, 3);
     }
 }

@@ -201,7 +201,12 @@ fn presentable(mut error: ServerError, limits: &Limits, next_error_id: &dyn Fn()
         coded.path = error.path;
         return coded;
     }
-    let id = next_error_id();
+    // A host that has logged the fault itself has named it.
+    let named = error.extensions.as_ref().and_then(|extensions| match extensions.get("id") {
+        Some(Value::String(id)) if code_of(&error).is_some() => Some(id.clone()),
+        _ => None,
+    });
+    let id = named.unwrap_or_else(next_error_id);
     tracing::error!(error.id = %id, error.path = ?error.path, error.message = %error.message, "an operation failed");
     let mut hidden = coded(Code::Internal, "internal error", None);
     if let Some(extensions) = hidden.extensions.as_mut() {

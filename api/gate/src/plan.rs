@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub shape: Shape,
     /// Whether an argument holds a variable.
     pub has_variables: bool,
+    /// Fields at all levels.
+    pub fields: u64,
 }
 
 /// What the answer to a selection set looks like.
@@ -98,7 +100,7 @@ pub(crate) fn plan(source: &Source<'_>, condition: &dyn Fn(&str) -> bool) -> Res
         directives: Vec::new(),
         selection_set: Positioned::new(OutSelectionSet { items }, Pos { line: 1, column: 1 }),
     };
-    Ok(Plan { operation, shape, has_variables: planner.has_variables })
+    Ok(Plan { operation, shape, has_variables: planner.has_variables, fields: planner.written })
 }
 
 /// The variables that `@skip` and `@include` of an operation depend on, each once.

@@ -4,9 +4,9 @@
 //! the limits of [`crate::walk`] before any pass that is not linear saw it. It knows nothing of variables' values.
 
 use apollo_compiler::ExecutableDocument;
+use apollo_compiler::diagnostic::ToCliReport;
 use apollo_compiler::parser::Parser;
 use apollo_compiler::validation::DiagnosticList;
-use async_graphql::Pos;
 
 use crate::code::Code;
 use crate::limits::Limits;
@@ -37,7 +37,7 @@ pub(crate) fn check(text: &str, lines: &Lines, schema: &Schema, limits: &Limits)
     let ast = Parser::new()
         .token_limit(limits.document_size_bytes.saturating_add(2))
         .parse_ast(text, "query.graphql")
-        .map_err(|failed| refuse(Code::GraphqlParseFailed, &failed.errors, lines, limits))?;
+        .map_err(|failed| refuse(Code::GraphqlParseFailed, &failed.errors, text, lines, limits))?;
     if ast.definitions.is_empty() {
         return Err(Refused::new(Code::GraphqlParseFailed, "syntax error: the document is empty", None));
     }
@@ -46,7 +46,7 @@ pub(crate) fn check(text: &str, lines: &Lines, schema: &Schema, limits: &Limits)
     let document = match ast.to_executable_validate(&schema.apollo) {
         Ok(document) => document.into_inner(),
         Err(failed) if failed.errors.iter().all(|diagnostic| is_left_to_rules(&diagnostic.error.to_string())) => failed.partial,
-        Err(failed) => return Err(refuse(Code::GraphqlValidationFailed, &failed.errors, lines, limits)),
+        Err(failed) => return Err(refuse(Code::GraphqlValidationFailed, &failed.errors, text, lines, limits)),
     };
     let errors = rules::check(&document, schema, lines, limits.errors_per_answer);
     if !errors.is_empty() {
@@ -61,10 +61,24 @@ fn is_left_to_rules(message: &str) -> bool {
     message.ends_with("can only have one root field")
 }
 
-fn refuse(code: Code, diagnostics: &DiagnosticList, lines: &Lines, limits: &Limits) -> Refused {
-    let errors = diagnostics.iter().take(limits.errors_per_answer).map(|diagnostic| {
-        let at: Option<Pos> = apollo_compiler::diagnostic::ToCliReport::location(diagnostic.error).map(|span| lines.pos(span.offset()));
-        (shorten(diagnostic.error.to_string(), limits.error_message_chars), at)
-    });
-    Refused::many(code, errors)
+fn refuse(code: Code, diagnostics: &DiagnosticList, text: &str, lines: &Lines, limits: &Limits) -> Refused {
+    let mut first = Vec::new();
+    let mut echoes = Vec::new();
+    for diagnostic in diagnostics.iter() {
+        let span = ToCliReport::location(diagnostic.error);
+        // apollo-compiler leaves out fields that it does not know, and then misses a selection where all of them are unknown.
+        let message = diagnostic.error.to_string();
+        let is_echo = message.ends_with("must have a subselection set")
+            && span.and_then(|span| text.get(span.offset()..span.end_offset())).is_some_and(|field| field.contains('{'));
+        let list = if is_echo { &mut echoes } else { &mut first };
+        list.push((shorten(message, limits.error_message_chars), span.map(|span| lines.pos(span.offset()))));
+        if first.len() >= limits.errors_per_answer {
+            break;
+        }
+    }
+    if first.is_empty() {
+        first = echoes;
+    }
+    first.truncate(limits.errors_per_answer);
+    Refused::many(code, first)
 }

@@ -22,6 +22,9 @@ use query::lists::ListQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
 
+/// Deeper than the gate's depth, so that the gate's limit is the one that is met.
+const RECURSION_MAX: usize = 64;
+
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
@@ -34,6 +37,8 @@ fn builder() -> async_graphql::SchemaBuilder<Query, EmptyMutation, EmptySubscrip
     Schema::build(Query::default(), EmptyMutation, EmptySubscription)
         // The gate has validated, and measured, every document by then.
         .validation_mode(ValidationMode::Fast)
+        .limit_recursive_depth(RECURSION_MAX)
+        .disable_suggestions()
 }
 
 /// The schema over a reader of figures.

@@ -37,6 +37,20 @@ pub fn route<E: Endpoint, S: Clone + Send + Sync + 'static>(service: Service<E>)
     })
 }
 
+/// Says in the recorder what the metrics of the gate mean. To be called once, when there is a recorder.
+pub fn describe_metrics() {
+    metrics::describe_counter!(
+        "plimsoll_graphql_requests_total",
+        "GraphQL requests over HTTP by kind of operation and code of the first error."
+    );
+    metrics::describe_histogram!(
+        "plimsoll_graphql_request_duration_seconds",
+        metrics::Unit::Seconds,
+        "Time to answer a GraphQL request over HTTP, by kind of operation."
+    );
+    metrics::describe_counter!("plimsoll_graphql_documents_total", "GraphQL documents by whether their admission was cached.");
+}
+
 /// Answers one HTTP request.
 pub async fn respond<E: Endpoint>(service: &Service<E>, request: Request<Body>) -> Response<Body> {
     let started = Instant::now();
