@@ -198,10 +198,7 @@ impl Gathered {
                     let facts = sources.snapshot.gpu_sample_stream(*window).await?;
                     self.read_facts(sources, asked, facts, *tile, std::convert::identity).await?;
                 }
-                _ => {
-                    let facts = sources.snapshot.execution_stream(*window).await?;
-                    self.read_facts(sources, asked, facts, *tile, MeasuredExecution::from).await?;
-                }
+                _ => self.read_executions(sources, asked, *window, *tile).await?,
             }
         }
         Ok(())
@@ -315,6 +312,27 @@ impl Gathered {
         Ok(())
     }
 
+    /// Adds the executions of a window. A stream holds the snapshot's one connection, so that what their combinations mean cannot
+    /// be read meanwhile: executions whose combination is not cached are passed over and read again once it is known.
+    async fn read_executions(
+        &mut self,
+        sources: Sources<'_>,
+        asked: &Gathering<'_>,
+        window: Window,
+        tile: u32,
+    ) -> Result<(), BreakdownError> {
+        let facts = sources.snapshot.execution_stream(window).await?;
+        let unknown = self.read_facts(sources, asked, facts, tile, MeasuredExecution::from).await?;
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        self.learn(sources, asked.filter, unknown.iter().copied()).await?;
+        let facts = sources.snapshot.execution_stream(window).await?;
+        let passed_over = facts.try_filter(|fact| std::future::ready(unknown.contains(&fact.combination_id)));
+        self.read_facts(sources, asked, passed_over, tile, MeasuredExecution::from).await.map(|_| ())
+    }
+
+    /// Adds facts; the combinations that are not known, whose facts were passed over.
     async fn read_facts<F, M: Fact>(
         &mut self,
         sources: Sources<'_>,
@@ -322,8 +340,9 @@ impl Gathered {
         facts: impl Stream<Item = Result<F, StoreError>>,
         tile: u32,
         measure: impl Fn(F) -> M,
-    ) -> Result<(), BreakdownError> {
+    ) -> Result<BTreeSet<u32>, BreakdownError> {
         let mut facts = std::pin::pin!(facts);
+        let mut unknown = BTreeSet::new();
         let mut step: Vec<M> = Vec::with_capacity(FACTS_PER_STEP);
         loop {
             step.clear();
@@ -332,22 +351,33 @@ impl Gathered {
                 step.push(measure(fact));
             }
             if step.is_empty() {
-                return Ok(());
+                return Ok(unknown);
             }
-            self.add_facts(sources, asked, &step, tile).await?;
+            self.add_facts(sources, asked, &step, tile, &mut unknown)?;
         }
     }
 
-    async fn add_facts<M: Fact>(
+    fn add_facts<M: Fact>(
         &mut self,
         sources: Sources<'_>,
         asked: &Gathering<'_>,
         facts: &[M],
         tile: u32,
+        unknown: &mut BTreeSet<u32>,
     ) -> Result<(), BreakdownError> {
         let keys: Vec<Key> = facts.iter().map(Fact::key).collect();
         let combination = |key: &Key| key[KeyColumn::Combination as usize];
-        self.learn(sources, asked.filter, keys.iter().map(combination).filter(|id| *id != 0)).await?;
+        for id in keys.iter().map(combination).filter(|id| *id != 0) {
+            if self.knows(id) {
+                continue;
+            }
+            match sources.catalog.known_combination(id) {
+                Some(combination) => self.note_combination(sources, asked.filter, id, combination),
+                None => {
+                    unknown.insert(id);
+                }
+            }
+        }
         let mut placed = Placed::with_capacity(facts.len());
         for (fact, key) in facts.iter().zip(&keys) {
             let found = self.atom(sources, asked, key, tile, fact.at()).map(|atom| (atom, fact.at()));
@@ -389,10 +419,7 @@ impl Gathered {
     async fn learn(&mut self, sources: Sources<'_>, filter: &Filter, ids: impl Iterator<Item = u32>) -> Result<(), BreakdownError> {
         let mut new: Vec<u32> = Vec::new();
         for id in ids {
-            if self.known.len() <= id as usize {
-                self.known.resize(id as usize + 1, Known::Not);
-            }
-            if self.known[id as usize] == Known::Not {
+            if !self.knows(id) {
                 self.known[id as usize] = Known::Denied;
                 new.push(id);
             }
@@ -401,14 +428,29 @@ impl Gathered {
             return Ok(());
         }
         for (id, combination) in sources.catalog.combinations(sources.snapshot, &new).await? {
-            let model_type = sources.model_types.get(&combination.model_id).copied().unwrap_or(0);
-            if filter.allows_combination(id, &combination, model_type) {
-                self.known[id as usize] =
-                    Known::Allowed { model_version: combination.model_version_id, model: combination.model_id, model_type };
-                self.combinations.insert(id, combination);
-            }
+            self.note_combination(sources, filter, id, combination);
         }
         Ok(())
+    }
+
+    /// Whether it was learnt what a combination means; makes room for it.
+    fn knows(&mut self, id: u32) -> bool {
+        if self.known.len() <= id as usize {
+            self.known.resize(id as usize + 1, Known::Not);
+        }
+        self.known[id as usize] != Known::Not
+    }
+
+    /// Notes what a combination means, for which there is room.
+    fn note_combination(&mut self, sources: Sources<'_>, filter: &Filter, id: u32, combination: Arc<Combination>) {
+        let model_type = sources.model_types.get(&combination.model_id).copied().unwrap_or(0);
+        self.known[id as usize] = if filter.allows_combination(id, &combination, model_type) {
+            let known = Known::Allowed { model_version: combination.model_version_id, model: combination.model_id, model_type };
+            self.combinations.insert(id, combination);
+            known
+        } else {
+            Known::Denied
+        };
     }
 
     /// The atom of a key; none when the filter leaves it out.
