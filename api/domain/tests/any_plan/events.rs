@@ -121,10 +121,19 @@ fn execution(random: &mut Random) -> Event {
     }))
 }
 
-fn vm_state(random: &mut Random, vm: &str) -> Event {
+/// The states of one machine. The first of them in time begins a life: how lives are told apart is a matter of the timeline, and
+/// all plans share it.
+fn vm_states(random: &mut Random, vm: &str) -> Vec<Event> {
+    let mut changes: Vec<VmStateChange> = (0..random.below(8)).map(|_| vm_state(random, vm)).collect();
+    changes.sort_by_key(|change| (change.at, change.state, change.id));
+    let begins = |change: &VmStateChange| matches!(change.state, VmState::Requested | VmState::Provisioning | VmState::Running);
+    changes.into_iter().skip_while(|change| !begins(change)).map(|change| Event::VmState(Box::new(change))).collect()
+}
+
+fn vm_state(random: &mut Random, vm: &str) -> VmStateChange {
     use VmState::{Failed, Maintenance, Provisioning, Requested, Running, Stopped, Terminated, Unreachable};
     let kind = random.maybe(40, |random| numbered(random, "type", 3));
-    Event::VmState(Box::new(VmStateChange {
+    VmStateChange {
         id: uuid(random),
         vm: vm.to_owned(),
         at: instant(random),
@@ -137,7 +146,7 @@ fn vm_state(random: &mut Random, vm: &str) -> Event {
         gpu_model: None,
         gpu_count: kind.as_ref().and_then(|_| random.maybe(40, |random| random.between(0, 5) as i32)),
         instance_type: kind,
-    }))
+    }
 }
 
 fn vm_sample(random: &mut Random) -> VmSample {
@@ -180,7 +189,7 @@ fn gpu_sample(random: &mut Random) -> GpuSample {
 pub fn events(random: &mut Random) -> Vec<Event> {
     let mut events: Vec<Event> = (0..random.between(20, 160)).map(|_| execution(random)).collect();
     for vm in VMS {
-        events.extend((0..random.below(7)).map(|_| vm_state(random, vm)));
+        events.extend(vm_states(random, vm));
     }
     let mut keys = HashSet::new();
     for _ in 0..random.between(0, 90) {
