@@ -71,7 +71,7 @@ pub struct Question {
     parts: BTreeSet<Part>,
 }
 
-fn window(random: &mut Random) -> Window {
+fn window(random: &mut Random, raw: &Raw) -> Window {
     let whole_days = START_US + random.between(-1, 3) * DAY_US;
     match random.below(5) {
         0 => Window::of(whole_days, whole_days + random.between(1, 5) * DAY_US),
@@ -80,8 +80,9 @@ fn window(random: &mut Random) -> Window {
             Window::of(start, start + random.between(1, 60) * HOUR_US)
         }
         2 => {
-            let at = instant(random);
-            Window::of(at.0, at.0 + random.pick(&[1, MINUTE_US - 1, MINUTE_US, 3 * MINUTE_US + 7, HOUR_US]))
+            // Often about a single event, where there is nothing else.
+            let at = raw.some_instant(random).unwrap_or_else(|| instant(random));
+            Window::of(at.0, at.0 + random.pick(&[1, 1, MINUTE_US - 1, MINUTE_US, 3 * MINUTE_US + 7, HOUR_US]))
         }
         _ => {
             let (a, b) = (instant(random), instant(random));
@@ -133,7 +134,7 @@ fn question(random: &mut Random, raw: &Raw, dimensions: &[Dimension], parts: &[P
     if dimensions.len() == DIMENSIONS.len() && random.chance(15) {
         conditions.push(Condition::Outcome(vec![random.pick(Outcome::ALL), random.pick(Outcome::ALL)]));
     }
-    let window = window(random);
+    let window = window(random, raw);
     let short = window.length_us() <= 20 * MINUTE_US;
     let every_part = random.chance(80);
     Question {

@@ -11,6 +11,7 @@ use plimsoll_entity::value::time::{HOUR_US, Instant, MINUTE_US, Window};
 
 use super::directory::{Condition, Directory, Key, checkpoint_texts, combination_text, version_text};
 use super::fleet::{Fleet, Place};
+use super::random::Random;
 
 /// The events that were accepted, once each.
 pub struct Raw {
@@ -57,6 +58,16 @@ impl Raw {
             }
         }
         Self { executions, vm_samples, gpu_samples, fleet: Fleet::new(events), model_types }
+    }
+
+    /// The instant of some event; none where there are none of a random kind.
+    pub fn some_instant(&self, random: &mut Random) -> Option<Instant> {
+        let instants: Vec<Instant> = match random.below(3) {
+            0 => self.executions.iter().map(|execution| execution.finished_at).collect(),
+            1 => self.vm_samples.iter().map(|sample| sample.at).collect(),
+            _ => self.gpu_samples.iter().map(|sample| sample.at).collect(),
+        };
+        (!instants.is_empty()).then(|| random.pick(&instants))
     }
 
     /// The values of one dimension: several for checkpoints, one or none else.
