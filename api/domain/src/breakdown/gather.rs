@@ -201,7 +201,8 @@ impl Gathered {
                 _ => self.read_executions(sources, asked, *window, *tile).await?,
             }
         }
-        Ok(())
+        // Atoms of a family that was read before have a row in the columns of this one, too.
+        self.grow()
     }
 
     async fn read_days(
