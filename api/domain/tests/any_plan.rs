@@ -39,7 +39,7 @@ use random::Random;
 use raw::Raw;
 
 /// Cases of the test in which nothing happens at the same time.
-const CASES: u64 = 10;
+const CASES: u64 = 6;
 /// Cases of the test in which everything does.
 const CONCURRENT_CASES: u64 = 4;
 /// Questions of each kind at the end of a case.
@@ -203,7 +203,10 @@ macro_rules! on {
             for seed in seeds($first, $cases) {
                 let Some(database) = $open(stringify!($test), seed).await else { return };
                 let database = Arc::new(database);
-                let case = { let database = Arc::clone(&database); async move { $case(&database, seed).await } };
+                let case = {
+                    let database = Arc::clone(&database);
+                    async move { $case(&database, seed).await }
+                };
                 // In a task of its own, so that the database is dropped when the case fails.
                 let ended = tokio::spawn(case).await;
                 database.remove().await;
@@ -216,6 +219,6 @@ macro_rules! on {
 }
 
 on!(sqlite_answers_as_the_raw_events_do, Database::sqlite, in_turn, 1, CASES);
-on!(postgres_answers_as_the_raw_events_do, Database::postgres, in_turn, 101, CASES / 2);
+on!(postgres_answers_as_the_raw_events_do, Database::postgres, in_turn, 101, CASES / 3);
 on!(sqlite_answers_so_while_everything_runs, Database::sqlite, at_once, 201, CONCURRENT_CASES);
 on!(postgres_answers_so_while_everything_runs, Database::postgres, at_once, 301, CONCURRENT_CASES / 2);

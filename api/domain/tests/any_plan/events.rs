@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 
-use plimsoll_domain::ingest::event::{
-    Caller, CheckpointVersion, Event, Execution, GpuSample, ModelVersion, VmSample, VmStateChange,
-};
+use plimsoll_domain::ingest::event::{Caller, CheckpointVersion, Event, Execution, GpuSample, ModelVersion, VmSample, VmStateChange};
 use plimsoll_entity::value::label::{CheckpointKind, Outcome, VmState};
 use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US};
 use uuid::Uuid;
