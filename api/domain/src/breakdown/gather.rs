@@ -331,33 +331,22 @@ impl Gathered {
         loop {
             let step: Vec<M> = facts.by_ref().take(FACTS_PER_STEP).collect();
             if step.is_empty() {
-                return Ok(unknown);
+                return Ok(());
             }
-            self.add_facts(sources, asked, &step, tile, &mut unknown)?;
+            self.add_facts(sources, asked, &step, tile).await?;
         }
     }
 
-    fn add_facts<M: Fact>(
+    async fn add_facts<M: Fact>(
         &mut self,
         sources: Sources<'_>,
         asked: &Gathering<'_>,
         facts: &[M],
         tile: u32,
-        unknown: &mut BTreeSet<u32>,
     ) -> Result<(), BreakdownError> {
         let keys: Vec<Key> = facts.iter().map(Fact::key).collect();
         let combination = |key: &Key| key[KeyColumn::Combination as usize];
-        for id in keys.iter().map(combination).filter(|id| *id != 0) {
-            if self.knows(id) {
-                continue;
-            }
-            match sources.catalog.known_combination(id) {
-                Some(combination) => self.note_combination(sources, asked.filter, id, combination),
-                None => {
-                    unknown.insert(id);
-                }
-            }
-        }
+        self.learn(sources, asked.filter, keys.iter().map(combination).filter(|id| *id != 0)).await?;
         let mut placed = Placed::with_capacity(facts.len());
         for (fact, key) in facts.iter().zip(&keys) {
             let found = self.atom(sources, asked, key, tile, fact.at()).map(|atom| (atom, fact.at()));
@@ -399,7 +388,10 @@ impl Gathered {
     async fn learn(&mut self, sources: Sources<'_>, filter: &Filter, ids: impl Iterator<Item = u32>) -> Result<(), BreakdownError> {
         let mut new: Vec<u32> = Vec::new();
         for id in ids {
-            if !self.knows(id) {
+            if self.known.len() <= id as usize {
+                self.known.resize(id as usize + 1, Known::Not);
+            }
+            if self.known[id as usize] == Known::Not {
                 self.known[id as usize] = Known::Denied;
                 new.push(id);
             }
@@ -408,29 +400,14 @@ impl Gathered {
             return Ok(());
         }
         for (id, combination) in sources.catalog.combinations(sources.snapshot, &new).await? {
-            self.note_combination(sources, filter, id, combination);
+            let model_type = sources.model_types.get(&combination.model_id).copied().unwrap_or(0);
+            if filter.allows_combination(id, &combination, model_type) {
+                self.known[id as usize] =
+                    Known::Allowed { model_version: combination.model_version_id, model: combination.model_id, model_type };
+                self.combinations.insert(id, combination);
+            }
         }
         Ok(())
-    }
-
-    /// Whether it was learnt what a combination means; makes room for it.
-    fn knows(&mut self, id: u32) -> bool {
-        if self.known.len() <= id as usize {
-            self.known.resize(id as usize + 1, Known::Not);
-        }
-        self.known[id as usize] != Known::Not
-    }
-
-    /// Notes what a combination means, for which there is room.
-    fn note_combination(&mut self, sources: Sources<'_>, filter: &Filter, id: u32, combination: Arc<Combination>) {
-        let model_type = sources.model_types.get(&combination.model_id).copied().unwrap_or(0);
-        self.known[id as usize] = if filter.allows_combination(id, &combination, model_type) {
-            let known = Known::Allowed { model_version: combination.model_version_id, model: combination.model_id, model_type };
-            self.combinations.insert(id, combination);
-            known
-        } else {
-            Known::Denied
-        };
     }
 
     /// The atom of a key; none when the filter leaves it out.
