@@ -2,7 +2,7 @@
 //! databases, also while the compactor runs.
 //!
 //! Cases are random and named by a seed, which a failure prints; `PLIMSOLL_TEST_SEED` asks for one seed alone.
-
+#![allow(clippy::type_complexity, clippy::double_ended_iterator_last, reason = "a brute force is written plainly")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
 #[path = "any_plan/ask.rs"]
