@@ -191,13 +191,16 @@ async fn filters_of_executions(reading: &Reading) {
     assert!(reading.snapshot.execution_fetch(Uuid::from_u128(1)).await.unwrap().is_none());
 }
 
+/// A filter, the states that are asked for, and the machines that it leaves.
+type MachineCase<'a> = (&'a Filter, Option<&'a [VmState]>, &'a [&'a str]);
+
 async fn pages_of_machines(store: &Store) {
     let reading = Reader::new(store.clone()).begin().await.unwrap();
     let small = Filter { instance_types: Some(ids(&reading, NameDimension::InstanceType, "small").await), ..Filter::default() };
     let named = ids(&reading, NameDimension::Vm, "m1").await;
     let named = Filter { columns: [(KeyColumn::Vm as usize, named)].into(), ..Filter::default() };
     let (running, failed) = ([VmState::Running], [VmState::Failed]);
-    let cases: [(&Filter, Option<&[VmState]>, &[&str]); 6] = [
+    let cases: [MachineCase<'_>; 6] = [
         (&Filter::default(), None, &["m0", "m1", "m2"]),
         (&Filter::default(), Some(&running), &["m0", "m1"]),
         (&Filter::default(), Some(&failed), &[]),
