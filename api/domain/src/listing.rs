@@ -159,8 +159,23 @@ pub struct Job {
 struct Change {
     at: Instant,
     state: JobState,
+    attempt: i32,
+    id: Uuid,
     combination_id: i32,
     ids: [Option<i32>; 5],
+}
+
+impl Change {
+    /// Equal instants: the later stage, then the higher attempt, then the greater id. How it ended is no stage: a second attempt
+    /// that succeeds is later than a first one that fails.
+    const fn order(&self) -> (Instant, u8, i32, Uuid) {
+        let stage = match self.state {
+            JobState::Queued => 0,
+            JobState::Running => 1,
+            JobState::Succeeded | JobState::Failed | JobState::Cancelled => 2,
+        };
+        (self.at, stage, self.attempt, self.id)
+    }
 }
 
 /// Jobs by their keys.
@@ -190,15 +205,16 @@ fn job(key: Uuid, attempts: &[execution::Model], events: &[job_event::Model]) ->
             Outcome::Cancelled => JobState::Cancelled,
         };
         let ids = [attempt.application_id, attempt.user_id, attempt.department_id, attempt.project_id, attempt.vm_id];
-        changes.push(Change { at: Instant(attempt.finished_at), state, combination_id: attempt.combination_id, ids });
+        let (at, combination_id) = (Instant(attempt.finished_at), attempt.combination_id);
+        changes.push(Change { at, state, attempt: attempt.attempt, id: attempt.id, combination_id, ids });
     }
     for event in events {
         let state = JobState::from_code(event.state).ok_or(StoreError::Inconsistent("job event"))?;
         let ids = [event.application_id, event.user_id, event.department_id, event.project_id, event.vm_id];
-        changes.push(Change { at: Instant(event.at), state, combination_id: event.combination_id, ids });
+        let (at, combination_id) = (Instant(event.at), event.combination_id);
+        changes.push(Change { at, state, attempt: event.attempt.unwrap_or(0), id: event.id, combination_id, ids });
     }
-    // Equal instants: the later stage wins.
-    let Some(latest) = changes.iter().max_by_key(|change| (change.at, change.state)) else { return Ok(None) };
+    let Some(latest) = changes.iter().max_by_key(|change| change.order()) else { return Ok(None) };
     let first = attempts.iter().min_by_key(|attempt| (attempt.attempt, attempt.started_at, attempt.id));
     let at_state = |state: JobState| events.iter().filter(|event| event.state == state.code()).map(|event| Instant(event.at)).min();
     let over = matches!(latest.state, JobState::Succeeded | JobState::Failed | JobState::Cancelled);

@@ -32,18 +32,27 @@ pub type NewestFirst = (Instant, Uuid);
 #[derive(Clone, Debug, Default)]
 pub struct ColumnFilter(pub Vec<(execution::Column, Vec<i32>)>);
 
-/// The rows behind (or before) a key in the order "newest first, then id".
+/// The rows behind (or before) a key in the order "newest first, then id", of those that [`narrowed`] leaves.
 fn beyond<C: ColumnTrait>(at: C, id: C, key: &NewestFirst, behind: bool) -> Condition {
     let (instant, uuid) = (key.0.0, key.1);
     let (further, next) =
         if behind { (Expr::col(at).lt(instant), Expr::col(id).gt(uuid)) } else { (Expr::col(at).gt(instant), Expr::col(id).lt(uuid)) };
-    let bound = if behind { Expr::col(at).lte(instant) } else { Expr::col(at).gte(instant) };
-    // The first condition is what an index can use.
-    Condition::all().add(bound).add(Condition::any().add(further).add(next))
+    Condition::any().add(further).add(next)
 }
 
-fn paged<E: EntityTrait>(select: Select<E>, at: E::Column, id: E::Column, page: &Page<NewestFirst>) -> Select<E> {
-    let mut select = select;
+/// The window without the instants that lie on the other side of a key.
+///
+/// SQLite takes one bound of each side into an index and tests the rest row by row: were the window's bounds left beside those of
+/// the keys, a page would cost as much as all pages before it.
+fn narrowed(window: Window, page: &Page<NewestFirst>) -> Window {
+    let end = page.after.map_or(window.end, |(at, _)| window.end.min(Instant(at.0.saturating_add(1))));
+    let start = page.before.map_or(window.start, |(at, _)| window.start.max(at));
+    Window { start, end }
+}
+
+fn paged<E: EntityTrait>(at: E::Column, id: E::Column, window: Window, page: &Page<NewestFirst>) -> Select<E> {
+    let window = narrowed(window, page);
+    let mut select = E::find().filter(at.gte(window.start.0)).filter(at.lt(window.end.0));
     if let Some(key) = &page.after {
         select = select.filter(beyond(at, id, key, true));
     }
@@ -65,13 +74,11 @@ impl Snapshot {
         filter: &ColumnFilter,
         page: &Page<NewestFirst>,
     ) -> Result<Vec<execution::Model>, StoreError> {
-        let mut select = execution::Entity::find()
-            .filter(execution::Column::FinishedAt.gte(window.start.0))
-            .filter(execution::Column::FinishedAt.lt(window.end.0));
+        let mut select = paged::<execution::Entity>(execution::Column::FinishedAt, execution::Column::Id, window, page);
         for (column, ids) in &filter.0 {
             select = select.filter(column.is_in(ids.iter().copied()));
         }
-        paged(select, execution::Column::FinishedAt, execution::Column::Id, page).all(self.tx()).await.map_err(StoreError::read)
+        select.all(self.tx()).await.map_err(StoreError::read)
     }
 
     /// One execution; none when there is none with this id.
@@ -119,13 +126,11 @@ impl Snapshot {
         subjects: Option<&[String]>,
         page: &Page<NewestFirst>,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        let mut select = audit_entry::Entity::find()
-            .filter(audit_entry::Column::At.gte(window.start.0))
-            .filter(audit_entry::Column::At.lt(window.end.0));
+        let mut select = paged::<audit_entry::Entity>(audit_entry::Column::At, audit_entry::Column::Id, window, page);
         if let Some(subjects) = subjects {
             select = select.filter(audit_entry::Column::Subject.is_in(subjects.iter().cloned()));
         }
-        let rows = paged(select, audit_entry::Column::At, audit_entry::Column::Id, page).all(self.tx()).await.map_err(StoreError::read)?;
+        let rows = select.all(self.tx()).await.map_err(StoreError::read)?;
         Ok(rows.into_iter().map(audit_row).collect())
     }
 
@@ -150,5 +155,106 @@ fn audit_row(row: audit_entry::Model) -> AuditRow {
         operation: row.operation,
         allowed: row.allowed,
         address: row.address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sea_orm::{ConnectionTrait, DbBackend, QueryTrait, Statement};
+    use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+
+    use super::*;
+    use crate::clock::FixedClock;
+    use crate::store::Store;
+
+    #[test]
+    fn a_key_cuts_the_window() {
+        let key = |at: i64| Some((Instant(at), Uuid::nil()));
+        let narrow = |after, before| narrowed(Window::of(10, 20), &Page { after, before, backwards: false, limit: 1 });
+        assert_eq!(narrow(None, None), Window::of(10, 20));
+        // Others may share the instant of a key.
+        assert_eq!(narrow(key(15), None), Window::of(10, 16));
+        assert_eq!(narrow(None, key(15)), Window::of(15, 20));
+        assert_eq!(narrow(key(17), key(12)), Window::of(12, 18));
+        assert_eq!(narrow(key(i64::MAX), key(i64::MIN)), Window::of(10, 20));
+    }
+
+    async fn plan(store: &Store, statement: impl Fn(DbBackend) -> Statement) -> String {
+        let snapshot = store.snapshot().await.unwrap();
+        let backend = ConnectionTrait::get_database_backend(snapshot.tx());
+        let (explain, column) = if backend == DbBackend::Postgres { ("EXPLAIN", 0) } else { ("EXPLAIN QUERY PLAN", 3) };
+        if backend == DbBackend::Postgres {
+            // Of an empty table a scan is the cheapest; this leaves it only where no index serves.
+            snapshot.rows("SET LOCAL enable_seqscan = off", Vec::new()).await.unwrap();
+        }
+        let mut statement = statement(backend);
+        statement.sql = format!("{explain} {}", statement.sql);
+        let rows = snapshot.tx().query_all_raw(statement).await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index::<String>(column).unwrap()).collect::<Vec<_>>().join("\n")
+    }
+
+    async fn assert_indexed(url: &str) {
+        let store = Store::open(url, Arc::new(FixedClock::at(Instant(0)))).await.unwrap();
+        store.migrate().await.unwrap();
+        let mut tx = store.begin_write().await.unwrap();
+        for table in ["execution", "job_event"] {
+            tx.ensure_partition(table, "test", 0, 1_000).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let key = (Instant(500), Uuid::from_u128(7));
+        let mut plans = Vec::new();
+        for (after, before, backwards) in
+            [(None, None, false), (Some(key), None, false), (None, Some(key), true), (Some(key), Some(key), true)]
+        {
+            let page = Page { after, before, backwards, limit: 51 };
+            let (executions, entries) = (
+                paged::<execution::Entity>(execution::Column::FinishedAt, execution::Column::Id, Window::of(0, 1_000), &page),
+                paged::<audit_entry::Entity>(audit_entry::Column::At, audit_entry::Column::Id, Window::of(0, 1_000), &page),
+            );
+            plans.push(plan(&store, |backend| executions.build(backend)).await);
+            plans.push(plan(&store, |backend| entries.build(backend)).await);
+        }
+        plans.push(plan(&store, |backend| execution::Entity::find_by_id((500, key.1)).build(backend)).await);
+        let attempts = execution::Entity::find().filter(execution::Column::JobKey.is_in([key.1]));
+        plans.push(plan(&store, |backend| attempts.build(backend)).await);
+        let changes = job_event::Entity::find().filter(job_event::Column::JobKey.is_in([key.1]));
+        plans.push(plan(&store, |backend| changes.build(backend)).await);
+        for plan in plans {
+            assert!(!plan.contains("SCAN") && !plan.contains("Seq Scan"), "{plan}");
+            assert!(["PRIMARY KEY", "INDEX", "Index"].iter().any(|way| plan.contains(way)), "{plan}");
+            // Only rows of one instant may have to be sorted.
+            assert!(!plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
+        }
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn pages_are_read_from_an_index_on_sqlite() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_indexed(&format!("sqlite://{}?mode=rwc", folder.path().join("plimsoll.db").display())).await;
+    }
+
+    #[tokio::test]
+    async fn pages_are_read_from_an_index_on_postgres() {
+        let Ok(server) = std::env::var("PLIMSOLL_TEST_POSTGRES_URL") else {
+            println!("skipped: pages_are_read_from_an_index on PostgreSQL (PLIMSOLL_TEST_POSTGRES_URL is not set)");
+            return;
+        };
+        let name = format!("plimsoll_list_plans_{}", std::process::id());
+        execute(&server, format!("CREATE DATABASE {name}")).await;
+        let options: sqlx::postgres::PgConnectOptions = server.parse().unwrap();
+        let url = options.database(&name).to_url_lossy().to_string();
+        // A failure must not leave the database behind.
+        let outcome = tokio::spawn(async move { assert_indexed(&url).await }).await;
+        execute(&server, format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        outcome.unwrap();
+    }
+
+    async fn execute(server: &str, sql: String) {
+        let mut connection = PgConnection::connect(server).await.unwrap();
+        connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        connection.close().await.unwrap();
     }
 }
