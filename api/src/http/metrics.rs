@@ -64,12 +64,6 @@ fn describe() {
     describe_gauge!("plimsoll_http_requests_in_flight", "Requests that are being answered.");
     describe_gauge!("plimsoll_http_connections", "Open connections, upgraded ones left out.");
     describe_counter!("plimsoll_http_connections_refused_total", "Connections that were turned away because too many were open.");
-    describe_counter!("plimsoll_graphql_requests_total", "GraphQL requests, by kind of operation and code of the answer.");
-    describe_histogram!("plimsoll_graphql_request_duration_seconds", "Time that a GraphQL request took, by kind of operation.");
-    describe_counter!(
-        "plimsoll_graphql_documents_total",
-        "GraphQL documents that were judged, by whether their judgement was still known."
-    );
     describe_counter!("plimsoll_auth_refusals_total", "Requests that were refused for want of a valid token, by reason.");
     describe_counter!("plimsoll_jwks_loads_total", "Attempts to load the key set, by outcome.");
     describe_counter!("plimsoll_audit_entries_total", "Audit entries, by what became of them.");
