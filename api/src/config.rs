@@ -228,7 +228,8 @@ impl Config {
         }
         let config: Self = serde_path_to_error::deserialize(layers.table().clone()).map_err(|error| {
             let setting = error.path().to_string();
-            let reason = error.inner().to_string().trim_end().replace('\n', ", ");
+            // The message alone: the setting is named once, by us.
+            let reason = error.inner().message().trim_end().replace('\n', ", ");
             ConfigError::Value { set_by: layers.set_by(&setting), setting, reason }
         })?;
         if let Some((limit, reason)) = config.limits.out_of_range() {
@@ -381,6 +382,12 @@ mod tests {
         assert!(message(&[("PLIMSOLL_LOG", "a=b=c")]).contains("PLIMSOLL_LOG"));
         let pem = message(&[("PLIMSOLL_JWT_SECRET", "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE")]);
         assert!(pem.contains("PEM"), "{pem}");
+    }
+
+    #[test]
+    fn a_message_ends_with_its_reason() {
+        let expected = "database.url (PLIMSOLL_DATABASE_URL): a database URL starts with sqlite:// or postgres://";
+        assert_eq!(message(&[("PLIMSOLL_DATABASE_URL", "mysql://h")]), expected);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 (() => {
   const KEPT = "plimsoll:token";
+  // A link with another token, opened where this page is already open.
+  addEventListener("hashchange", () => location.reload());
   const fragment = new URLSearchParams(location.hash.slice(1));
   const given = fragment.get("token");
   if (given) {
