@@ -20,6 +20,10 @@ use crate::http::graphql::Auditor;
 const BATCH_MAX: usize = 500;
 /// How long an entry waits for others at most.
 const WAIT_MAX: Duration = Duration::from_millis(500);
+/// Times that a batch is tried.
+const TRIES: u32 = 3;
+/// Between two tries.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// Days after which an entry is pruned.
 pub const KEPT_DAYS: i64 = 400;
 /// Microseconds between two prunings.
@@ -102,7 +106,15 @@ impl AuditWriter {
 
     async fn write(&mut self, batch: Vec<AuditRow>) {
         let count = batch.len() as u64;
-        let outcome = match self.store.audit_append(batch).await {
+        let mut written = self.store.audit_append(batch.clone()).await;
+        for _ in 1..TRIES {
+            if written.is_ok() {
+                break;
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+            written = self.store.audit_append(batch.clone()).await;
+        }
+        let outcome = match written {
             Ok(()) => "written",
             Err(error) => {
                 tracing::error!(error = crate::telemetry::chain(&error), entries = count, "cannot write audit entries");

@@ -54,6 +54,9 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error),
     };
+    if matches!(command, Command::Config | Command::Token(_)) {
+        loaded.warnings.iter().for_each(|warning| eprintln!("plimsoll: {warning}"));
+    }
     match command {
         Command::Config => print!("{}", loaded.config.to_toml()),
         Command::Token(args) => return command::token::run(&loaded.config, &args),

@@ -61,10 +61,11 @@ impl Timeline {
         let mut ended = true;
         for change in &changes {
             let begins = matches!(change.state, VmState::Requested | VmState::Provisioning | VmState::Running);
-            if lives.is_empty() || (ended && begins) {
+            let first = lives.is_empty();
+            if first || (ended && begins) {
                 lives.push(Life { start: change.at, instance_type_id: 0 });
             }
-            ended = if begins { false } else { ended && !lives.is_empty() || change.state == VmState::Terminated };
+            ended = !begins && ((ended && !first) || change.state == VmState::Terminated);
             if let (Some(life), true) = (lives.last_mut(), change.instance_type_id != 0) {
                 life.instance_type_id = change.instance_type_id;
             }
@@ -186,6 +187,13 @@ mod tests {
         let running = machine().running(Window::of(22, 75));
         assert_eq!(running, [Window::of(22, 30), Window::of(40, 50), Window::of(70, 75)]);
         assert!(Timeline::default().running(Window::of(0, 10)).is_empty());
+    }
+
+    #[test]
+    fn a_first_state_that_begins_no_life_is_part_of_the_first() {
+        let timeline = Timeline::new(vec![change(10, VmState::Unreachable, 0, 0), change(20, VmState::Running, 4, 0)]);
+        assert_eq!(timeline.place_at(Instant(12)).instance_type_id, 4);
+        assert!(timeline.place_changes().is_empty());
     }
 
     #[test]

@@ -124,8 +124,7 @@ fn execution(random: &mut Random) -> Event {
 fn vm_states(random: &mut Random, vm: &str) -> Vec<Event> {
     let mut changes: Vec<VmStateChange> = (0..random.below(8)).map(|_| vm_state(random, vm)).collect();
     changes.sort_by_key(|change| (change.at, change.state, change.id));
-    let begins = |change: &VmStateChange| matches!(change.state, VmState::Requested | VmState::Provisioning | VmState::Running);
-    changes.into_iter().skip_while(|change| !begins(change)).map(|change| Event::VmState(Box::new(change))).collect()
+    changes.into_iter().map(|change| Event::VmState(Box::new(change))).collect()
 }
 
 fn vm_state(random: &mut Random, vm: &str) -> VmStateChange {
