@@ -4,4 +4,5 @@
 //! `plimsoll_entity::value` and each other.
 
 pub mod clock;
+pub mod demo;
 pub mod ingest;
