@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn tiles_are_cut_to_the_window() {
-        let window = Window { start: Instant::parse("2026-09-30T22:30:00Z").unwrap(), end: Instant::parse("2026-10-01T00:10:00Z").unwrap() };
+        let window =
+            Window { start: Instant::parse("2026-09-30T22:30:00Z").unwrap(), end: Instant::parse("2026-10-01T00:10:00Z").unwrap() };
         let hours = window.tiles(Step::Hour);
         assert_eq!(hours.len(), 3);
         assert_eq!(hours[0].end.to_rfc3339(), "2026-09-30T23:00:00Z");
