@@ -20,7 +20,7 @@ const TIMEOUT: Error = ("TIMEOUT", "the job ran longer than its limit");
 const LOAD_FAILED: Error = ("CHECKPOINT_LOAD_FAILED", "a checkpoint's checksum did not match");
 
 /// An attempt that takes this many times as long as an ordinary one is stopped.
-const TIMEOUT_FACTOR: f64 = 3.2;
+const TIMEOUT_FACTOR: f64 = 2.6;
 /// On the bad day a driver update made one instance type this much slower, and less stable.
 const REGRESSION: (f64, f64) = (1.75, 0.09);
 

@@ -109,6 +109,16 @@ impl<'a> Line<'a> {
         self
     }
 
+    /// Keys and values that stand as they are, such as `"a":1,"b":2`: for parts that repeat.
+    pub fn fragment(&mut self, keys_and_values: &str) -> &mut Self {
+        if !self.fresh {
+            self.text.push(',');
+        }
+        self.fresh = false;
+        self.text.push_str(keys_and_values);
+        self
+    }
+
     /// A list of whole numbers.
     pub fn wholes(&mut self, key: &str, values: impl IntoIterator<Item = i64>) -> &mut Self {
         self.key(key);

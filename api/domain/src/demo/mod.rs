@@ -25,7 +25,7 @@ use crate::demo::render::World;
 pub struct Scale {
     /// Length in days.
     pub days: i64,
-    /// Jobs in all, on average; about 6 % of the executions are retries on top.
+    /// Jobs in all, on average; a few per cent of them need a second or third attempt.
     pub jobs: usize,
     /// Time between two samples.
     pub sample_interval_s: i64,
@@ -35,7 +35,7 @@ pub struct Scale {
 
 impl Scale {
     /// What `plimsoll demo` shows: 30 days of 16 machines, about 25,000 executions.
-    pub const MONTH: Self = Self { days: 30, jobs: 24_000, sample_interval_s: 600, machines: 16 };
+    pub const MONTH: Self = Self { days: 30, jobs: 24_000, sample_interval_s: 900, machines: 16 };
 }
 
 /// The demo month: NDJSON lines without line feeds, of 30 days that end at `end`.

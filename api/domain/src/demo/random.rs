@@ -1,7 +1,7 @@
 //! Made-up chance that repeats: SplitMix64, and the few distributions that the demo needs.
 //!
-//! Invariant: the same seed gives the same values on every machine; floats use only operations that are exact or correctly
-//! rounded by IEEE 754, besides `ln`, `exp` and `cos`, whose results are rounded to whole units before they are written.
+//! Invariant: the same seed gives the same values on the same build. `ln`, `exp` and `cos` come from the platform, so that
+//! another platform may differ in a last bit; whatever must stand forever (a fixture) is committed, not made again.
 //! Not for secrets. Must not know: what is drawn.
 
 use plimsoll_entity::value::time::Instant;

@@ -19,7 +19,7 @@ use crate::demo::studio::{
 use crate::demo::work::{self, Job};
 
 /// Jobs whose changes of state are told, of all; those that are not over at the end are always told.
-const TOLD_JOBS: f64 = 0.3;
+const TOLD_JOBS: f64 = 0.2;
 /// A machine with [`Reporting::Gap`] is silent for one stretch of so many hours out of so many.
 const GAP_HOURS: (i64, i64) = (3, 131);
 

@@ -11,7 +11,7 @@ use plimsoll_entity::value::time::{DAY_US, Instant, SECOND_US, Window};
 use uuid::Uuid;
 
 use crate::demo::attempt::{Attempt, Circumstances, inference_s, memory_need_gib};
-use crate::demo::fleet::{Ending, Fleet, Up};
+use crate::demo::fleet::{Ending, Fleet, Up, weekday};
 use crate::demo::random::Random;
 use crate::demo::storage::{Source, source};
 use crate::demo::studio::{Artifact, COMBINATIONS, INSTANCE_TYPES, MACHINES, MODELS};
@@ -23,8 +23,10 @@ const ATTEMPTS: (u8, f64) = (3, 0.8);
 const CARELESS: f64 = 0.06;
 /// A machine takes no work in its first seconds.
 const SETTLING_US: i64 = 15 * SECOND_US;
-/// The day of the bad driver, counted from the end.
-const BAD_DAY: i64 = 9;
+/// The UTC day of the bad driver is the last workday that lies at least so many days before the end.
+const BAD_DAY: i32 = 6;
+/// Each GiB of GPU memory that a job leaves unused counts like so much waiting, so that small work goes to small machines.
+const WASTE_US_PER_GIB: f64 = 14.0 * SECOND_US as f64;
 
 /// One attempt on its slots.
 pub struct Run {
@@ -129,6 +131,7 @@ pub struct Schedule {
     /// What came onto the disks and left them.
     pub cached: Vec<Cached>,
     window: Window,
+    bad_day: i32,
     hosts: Vec<Host>,
     random: Random,
 }
@@ -147,6 +150,7 @@ impl Schedule {
             loads: Vec::new(),
             cached: Vec::new(),
             window,
+            bad_day: bad_day(window),
             hosts: hosts.collect(),
             random: Random::topic(seed, 2),
         };
@@ -174,10 +178,11 @@ impl Schedule {
         let id = self.random.id(Instant(start_us));
         let fresh_model = self.hosts[place.vm].slots[place.slot].model != Some(COMBINATIONS[job.combination].model);
         let (load_us, load_failed) = self.load(job, &place, start_us, id);
-        let day = (self.window.end.0 - start_us) / DAY_US;
         let kind = MACHINES[place.vm].kind;
-        let mut went =
-            Attempt::made_up(&mut self.random, &Circumstances { job, kind, load_us, load_failed, fresh_model, bad_day: day == BAD_DAY });
+        let mut went = Attempt::made_up(
+            &mut self.random,
+            &Circumstances { job, kind, load_us, load_failed, fresh_model, bad_day: Instant(start_us).day() == self.bad_day },
+        );
         let duration_us = up.end_us - start_us;
         if let (Ending::Lost(kind), true) = (up.ending, went.duration_us > duration_us) {
             went.lose(kind, duration_us.max(0));
@@ -209,8 +214,11 @@ impl Schedule {
                     host.slots[slot..slot + width].iter().filter_map(|slot| slot.free_us.iter().min()).max().copied().unwrap_or(0);
                 let load_us = self.load_guess_us(host, slot, job);
                 // Careless work looks for a machine that is too small; other work spares the big ones.
-                let waste_us =
-                    if fits && careless { 3_600 * SECOND_US } else { ((kind.gpu_memory_gib - need_gib).max(0.0) * 0.4) as i64 * SECOND_US };
+                let waste_us = if fits && careless {
+                    3_600 * SECOND_US
+                } else {
+                    ((kind.gpu_memory_gib * width as f64 - need_gib).max(0.0) * WASTE_US_PER_GIB) as i64
+                };
                 let Some((up, start_us)) = earliest(&fleet.ups[vm], queued_us.max(free_us), load_us + inference_us * 3 / 2) else {
                     continue;
                 };
@@ -327,6 +335,11 @@ impl Schedule {
             slot.resident = if lost { 0 } else { wanted(job).fold(0, |set, artifact| set | artifact.bit()) };
         }
     }
+}
+
+fn bad_day(window: Window) -> i32 {
+    let latest = window.end.day() - BAD_DAY;
+    (0..7).map(|back| latest - back).find(|&day| weekday(i64::from(day) * DAY_US) < 5).unwrap_or(latest)
 }
 
 /// The artifacts of a job.

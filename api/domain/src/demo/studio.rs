@@ -165,15 +165,15 @@ const fn model(
 
 /// Base model versions. The last one is stored and never used.
 pub const MODELS: [Model; 9] = [
-    model(("sdxl", "1.0", "TEXT_TO_IMAGE"), 6.5, 11.0, 1, 95.0, (0.4, 22.0)),
-    model(("flux", "dev", "TEXT_TO_IMAGE"), 22.2, 20.5, 1, 210.0, (0.3, 30.0)),
-    model(("flux", "1.1", "TEXT_TO_IMAGE"), 22.6, 20.8, 1, 175.0, (0.3, 30.0)),
-    model(("wan-video", "2.1", "IMAGE_TO_VIDEO"), 26.8, 33.0, 1, 690.0, (3.5, 140.0)),
-    model(("wan-video", "2.2", "IMAGE_TO_VIDEO"), 53.0, 58.0, 2, 620.0, (3.5, 150.0)),
-    model(("hunyuan-video", "1.0", "TEXT_TO_VIDEO"), 25.6, 62.0, 2, 1150.0, (0.1, 210.0)),
-    model(("qwen-image-edit", "2509", "IMAGE_TO_IMAGE"), 38.0, 36.0, 1, 130.0, (9.0, 26.0)),
-    model(("whisper", "large-v3", "SPEECH_TO_TEXT"), 2.9, 0.0, 0, 240.0, (60.0, 0.05)),
-    model(("sdxl", "0.9", "TEXT_TO_IMAGE"), 6.6, 11.0, 1, 95.0, (0.4, 22.0)),
+    model(("sdxl", "1.0", "TEXT_TO_IMAGE"), 6.5, 11.0, 1, 260.0, (0.4, 22.0)),
+    model(("flux", "dev", "TEXT_TO_IMAGE"), 22.2, 20.5, 1, 560.0, (0.3, 30.0)),
+    model(("flux", "1.1", "TEXT_TO_IMAGE"), 22.6, 20.8, 1, 470.0, (0.3, 30.0)),
+    model(("wan-video", "2.1", "IMAGE_TO_VIDEO"), 26.8, 33.0, 1, 1500.0, (3.5, 140.0)),
+    model(("wan-video", "2.2", "IMAGE_TO_VIDEO"), 53.0, 58.0, 2, 1350.0, (3.5, 150.0)),
+    model(("hunyuan-video", "1.0", "TEXT_TO_VIDEO"), 25.6, 62.0, 2, 2300.0, (0.1, 210.0)),
+    model(("qwen-image-edit", "2509", "IMAGE_TO_IMAGE"), 38.0, 36.0, 1, 340.0, (9.0, 26.0)),
+    model(("whisper", "large-v3", "SPEECH_TO_TEXT"), 2.9, 0.0, 0, 620.0, (60.0, 0.05)),
+    model(("sdxl", "0.9", "TEXT_TO_IMAGE"), 6.6, 11.0, 1, 260.0, (0.4, 22.0)),
 ];
 
 /// One checkpoint version.
