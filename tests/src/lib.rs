@@ -4,6 +4,7 @@
 //! for a condition, and bounded. Must not know: what the tests are about.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a harness fails loudly")]
 
+pub mod compare;
 pub mod load;
 
 use std::io::{BufRead as _, BufReader};
