@@ -1,1 +1,176 @@
-//! placeholder
+//! The harness of the end-to-end tests: the real binary, on a database of its own, spoken to over HTTP.
+//!
+//! Invariants: every server listens on a loopback port that the system chose; whatever a test makes goes away with it; waiting is
+//! for a condition, and bounded. Must not know: what the tests are about.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a harness fails loudly")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectionTrait as _, Database as Connection};
+use serde_json::{Value, json};
+
+/// Secret of every test server.
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// How long a server may take to start.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// A database of one test.
+#[derive(Debug)]
+pub enum Database {
+    /// A SQLite file.
+    Sqlite(tempfile::TempDir),
+    /// A PostgreSQL database: server URL, name.
+    Postgres(String, String),
+}
+
+impl Database {
+    /// A new SQLite file.
+    #[must_use]
+    pub fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    /// A new PostgreSQL database; none, and a line that says so, without `PLIMSOLL_TEST_POSTGRES_URL`.
+    pub async fn postgres(test: &str) -> Option<Self> {
+        let Ok(server) = std::env::var("PLIMSOLL_TEST_POSTGRES_URL") else {
+            println!("skipped: {test} on PostgreSQL (PLIMSOLL_TEST_POSTGRES_URL is not set)");
+            return None;
+        };
+        let name = format!("plimsoll_test_{}_{}", test.replace(|c: char| !c.is_ascii_alphanumeric(), "_"), std::process::id());
+        let connection = Connection::connect(&server).await.expect("PostgreSQL");
+        connection.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name}")).await.expect("no leftover");
+        connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a database");
+        Some(Self::Postgres(server, name))
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self {
+            Self::Sqlite(folder) => format!("sqlite://{}?mode=rwc", folder.path().join("plimsoll.db").display()),
+            Self::Postgres(server, name) => match server.rsplit_once('/') {
+                Some((head, _)) => format!("{head}/{name}"),
+                None => server.clone(),
+            },
+        }
+    }
+
+    /// Removes it.
+    pub async fn remove(self) {
+        if let Self::Postgres(server, name) = self {
+            let connection = Connection::connect(&server).await.expect("PostgreSQL");
+            connection.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.expect("dropped");
+        }
+    }
+}
+
+/// The binary beside the test's own, built once if it is not there.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let own = std::env::current_exe().expect("own path");
+    let folder = own.ancestors().nth(2).expect("target/PROFILE").to_owned();
+    let binary = folder.join("plimsoll");
+    if !binary.exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "-p", "plimsoll"]).status().expect("cargo");
+        assert!(built.success(), "the binary cannot be built");
+    }
+    binary
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// Such as `http://127.0.0.1:41234`.
+    pub url: String,
+    http: reqwest::Client,
+}
+
+impl Server {
+    /// Starts a server on this database.
+    #[must_use]
+    pub fn start(database: &Database) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut child = Command::new(binary())
+            .arg("serve")
+            .env("PLIMSOLL_LISTEN", "127.0.0.1:0")
+            .env("PLIMSOLL_DATABASE_URL", database.url())
+            .env("PLIMSOLL_JWT_SECRET", SECRET)
+            .env("PLIMSOLL_COLLECT", "off")
+            .env("PLIMSOLL_LOG", "info,sqlx=warn")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let stderr = child.stderr.take().expect("its log");
+        let (found, address) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if let Some((_, tail)) = line.split_once("listening address=") {
+                    let _ = found.send(tail.split_whitespace().next().unwrap_or_default().to_owned());
+                }
+            }
+        });
+        let address = address.recv_timeout(START_MAX).expect("the server tells where it listens");
+        Self { child, url: format!("http://{address}"), http: reqwest::Client::new() }
+    }
+
+    /// Kills the server without a warning.
+    pub fn kill(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("gone");
+    }
+
+    /// Asks the server to stop and waits until it has.
+    pub fn stop(mut self) {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill");
+        assert!(asked.success());
+        let until = Instant::now() + START_MAX;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                assert!(status.success(), "the server stopped with {status}");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the server does not stop");
+    }
+
+    /// Sends lines of events; the answer, or none when the connection broke.
+    pub async fn ingest(&self, body: String) -> Option<(u16, Value)> {
+        let request = self.http.post(format!("{}/ingest", self.url)).bearer_auth(token(&["INGEST"]));
+        let response = request.header("content-type", "application/x-ndjson").body(body).send().await.ok()?;
+        let status = response.status().as_u16();
+        Some((status, response.json().await.ok()?))
+    }
+
+    /// Asks a question as somebody with these roles; status and answer.
+    pub async fn ask(&self, roles: &[&str], query: &str, variables: Value) -> (u16, Value) {
+        let mut request = self.http.post(format!("{}/graphql", self.url)).json(&json!({ "query": query, "variables": variables }));
+        if !roles.is_empty() {
+            request = request.bearer_auth(token(roles));
+        }
+        let response = request.send().await.expect("an answer");
+        (response.status().as_u16(), response.json().await.expect("JSON"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A token with these roles.
+#[must_use]
+pub fn token(roles: &[&str]) -> String {
+    // Far in the future: a test asks for no clock.
+    let claims = json!({ "sub": "test", "roles": roles, "exp": 4_102_444_800_i64 });
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
+}

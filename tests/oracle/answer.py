@@ -1,0 +1,121 @@
+"""Answers a document: runs each root field and picks what the document selects, and describes its lists for check.py."""
+import breakdown
+import document
+import executions
+import machines
+from facts import instant, written
+from fleet import Fleet
+
+ROLES = {"executionBreakdown": ["PIPELINE_TD", "ADMIN"], "executionSeries": ["PIPELINE_TD", "ADMIN"], "machineBreakdown": ["ADMIN"], "machineSeries": ["ADMIN"]}
+OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries"}     # rows of nothing but zeros may be left out
+OPEN = "$datetime"                                           # an instant that no oracle can tell
+
+
+def picked(value, selection):
+    if value is None or not selection:
+        return value
+    if isinstance(value, list):
+        return [picked(v, selection) for v in value]
+    return {f.alias: picked(value[f.name], f.selection) for f in selection}
+
+
+def uncut(field):
+    """The same field without the limits of the lists in it."""
+    return document.Field(field.alias, field.name, {k: v for k, v in field.arguments.items() if k != "limit"} | ({"limit": None} if field.name == "errors" else {}), [uncut(f) for f in field.selection])
+
+
+def window_object(window):
+    return dict(start=written(window[0]), end=written(window[1]))
+
+
+class Oracle:
+    def __init__(self, facts):
+        fleet = Fleet(facts)
+        executions.tell_model_types(facts.executions)
+        self.executions, self.machines = facts.executions, machines.MachineFacts(facts, fleet)
+        self.intervals = {}
+        for x in facts.executions:
+            self.intervals.setdefault(x.vm, []).append((x.start, x.end))
+
+    def ask(self, field):
+        window = field.arguments["window"]
+        start, end = instant(window["start"]), instant(window["end"])
+        kinds = {"executionBreakdown": (executions.ExecutionBreakdown, self.executions), "executionSeries": (executions.ExecutionSeries, self.executions),
+                 "machineBreakdown": (machines.MachineQuestion, self.machines), "machineSeries": (machines.MachineQuestion, self.machines)}
+        kind, facts = kinds[field.name]
+        return kind(facts, field.arguments, start, end)
+
+    def stats(self, field, items, window):
+        """What `field`, a selection of stats, shows of the items of one row."""
+        if items is None:
+            return None
+        if isinstance(items, tuple):
+            return picked(machines.stats(items, self.intervals), field.selection)
+        return {f.alias: picked(executions.STATS[f.name](items, window, f.arguments), f.selection) for f in field.selection}
+
+    def point(self, question, selection, tile, items):
+        shown = {}
+        for f in selection:
+            shown[f.alias] = picked(window_object(tile), f.selection) if f.name == "window" else self.stats(f, items, tile)
+        return shown
+
+    def row(self, question, selection, key):
+        items, shown = question.rows[key], {}
+        for f in selection:
+            if f.name == "key":
+                shown[f.alias] = picked(breakdown.key_object(key, question.by), f.selection)
+            elif f.name == "stats":
+                shown[f.alias] = self.stats(f, items, question.window)
+            elif f.name == "points":
+                shown[f.alias] = [self.point(question, f.selection, tile, found) for tile, found in question.points(items)]
+        return shown
+
+    def root(self, field, lists):
+        question, shown = self.ask(field), {}
+        series = field.name.endswith("Series")
+        for f in field.selection:
+            if f.name == "rows":
+                shown[f.alias] = [self.row(question, f.selection, key) for key in question.order[:question.limit]]
+                whole = [uncut(stats) for stats in f.selection]
+                lists[f"{field.alias}.{f.alias}"] = described(question, [self.row(question, whole, key) for key in question.order])
+                self.describe_errors(question, field, f, lists)
+            elif f.name == "total" and series:
+                shown[f.alias] = [self.point(question, f.selection, tile, found) for tile, found in question.points(question.total)]
+            elif f.name in ("total", "other"):
+                shown[f.alias] = self.stats(f, getattr(question, f.name), question.window)
+            elif f.name == "window":
+                shown[f.alias] = picked(window_object(question.window), f.selection)
+            else:
+                shown[f.alias] = {"asOf": OPEN, "rowCount": len(question.order), "step": getattr(question, "step", None)}[f.name]
+        return shown
+
+    def describe_errors(self, question, field, rows, lists):
+        for stats in (f for f in rows.selection if f.name == "stats"):
+            for errors in (f for f in stats.selection if f.name == "errors"):
+                for n, key in enumerate(question.order):
+                    full = picked(executions.errors(question.rows[key], None), errors.selection)
+                    limit = errors.arguments.get("limit", 10)
+                    lists[f"{field.alias}.{rows.alias}.{n}.{stats.alias}.{errors.alias}"] = error_list(full, limit if n < question.limit else len(full), limit)
+
+    def data(self, text, variables):
+        fields, lists = document.read(text, variables), {}
+        data = {f.alias: self.root(f, lists) for f in fields}
+        meta = dict(lists=lists, optionalEmpty=[f.alias for f in fields if f.name in OPTIONAL_EMPTY],
+                    fields={f.alias: dict(field=f.name, roles=ROLES[f.name]) for f in fields})
+        return data, meta
+
+
+def described(question, full):
+    """How check.py compares the rows: by key, in order, with those that the limit cut off."""
+    out = dict(mode=question.mode, ident=["key"], limit=question.limit,
+               sort=[None if v is None else float(v) for v in question.sort], tie=list(range(len(full))))
+    if len(full) > question.limit:
+        out["full"] = full
+    return out
+
+
+def error_list(full, shown, limit):
+    out = dict(mode="sorted", ident=["errorType"], limit=limit, sort=[e.get("count") for e in full], tie=list(range(len(full))))
+    if len(full) > shown:
+        out["full"] = full
+    return out

@@ -1,0 +1,77 @@
+//! Who may read what: every root field as every role, compared with the committed table.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fmt::Write as _;
+
+use plimsoll_tests::{Database, Server};
+use serde_json::{Value, json};
+
+const ROLES: [&str; 4] = ["PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR", "INGEST"];
+const TABLE: &str = include_str!("../fixtures/roles.txt");
+
+/// A document for each root field.
+fn documents() -> Vec<(&'static str, String)> {
+    let window = r#"window: { start: "2026-03-01T00:00:00Z", end: "2026-03-02T00:00:00Z" }"#;
+    vec![
+        ("auditLog", format!("{{ auditLog({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
+        ("dimensionValues", "{ dimensionValues(dimension: MODEL) { nodes { id } } viewer { subject } }".to_owned()),
+        ("execution", r#"{ execution(id: "x") { id } viewer { subject } }"#.to_owned()),
+        ("executionBreakdown", format!("{{ executionBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
+        ("executionSeries", format!("{{ executionSeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
+        ("executions", format!("{{ executions({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
+        ("machineBreakdown", format!("{{ machineBreakdown({window}, by: [VM]) {{ rowCount }} viewer {{ subject }} }}")),
+        ("machineSeries", format!("{{ machineSeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
+        ("node", r#"{ node(id: "unknown") { id } viewer { subject } }"#.to_owned()),
+        ("serviceConfig", "{ serviceConfig { version } viewer { subject } }".to_owned()),
+        ("viewer", "{ viewer { subject } }".to_owned()),
+        ("vms", "{ vms { nodes { id } } viewer { subject } }".to_owned()),
+    ]
+}
+
+fn is_forbidden(answer: &Value, field: &str) -> bool {
+    answer["errors"]
+        .as_array()
+        .is_some_and(|errors| errors.iter().any(|error| error["path"][0] == field && error["extensions"]["code"] == "FORBIDDEN"))
+}
+
+#[tokio::test]
+async fn every_root_field_is_read_by_its_roles_and_nobody_else() {
+    let database = Database::sqlite();
+    let server = Server::start(&database);
+    let mut table = String::new();
+    for (field, document) in documents() {
+        let _ = write!(table, "{field:<20}");
+        for role in ROLES {
+            let (_, answer) = server.ask(&[role], &document, json!({})).await;
+            let refused = is_forbidden(&answer, field);
+            assert_eq!(answer["data"]["viewer"]["subject"], "test", "neighbours answer: {answer}");
+            if refused {
+                assert!(answer["data"].as_object().unwrap().contains_key(field) && answer["data"][field].is_null(), "{answer}");
+            } else {
+                assert!(answer["errors"].is_null(), "{answer}");
+            }
+            let _ = write!(table, " {role}={}", if refused { "no" } else { "yes" });
+        }
+        table.push('\n');
+        let (status, answer) = server.ask(&[], &document, json!({})).await;
+        assert_eq!((status, &answer["errors"][0]["extensions"]["code"]), (401, &json!("UNAUTHENTICATED")), "{answer}");
+    }
+    assert_eq!(table, TABLE, "the table in tests/fixtures/roles.txt");
+    server.stop();
+}
+
+/// The documents above leave no root field out.
+#[test]
+fn every_root_field_of_the_schema_has_a_case() {
+    let schema = include_str!("../../schema.graphql");
+    let query = schema.split("\ntype Query {").nth(1).unwrap().split("\n}").next().unwrap();
+    let named = |line: &str| {
+        let line = line.strip_prefix('\t')?;
+        let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
+        (!name.is_empty() && line[name.len()..].starts_with(['(', ':'])).then_some(name)
+    };
+    let mut fields: Vec<String> = query.lines().filter_map(named).collect();
+    fields.sort();
+    let cases: Vec<String> = documents().into_iter().map(|(field, _)| field.to_owned()).collect();
+    assert_eq!(fields, cases);
+}
