@@ -186,7 +186,7 @@ impl Comparison<'_> {
         for (index, row) in full.iter().enumerate() {
             let is_there = order.contains(&index);
             if shown == full.len() {
-                if !is_there && !(optional && is_nothing(row, &list.ident)) {
+                if !(is_there || optional && is_nothing(row, &list.ident)) {
                     self.differs(place, row, "no such row");
                 }
             } else if !is_there && list.before(index, shown - 1) || is_there && list.before(shown - 1, index) {
