@@ -4,7 +4,8 @@
 //! for a condition, and bounded. Must not know: what the tests are about.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a harness fails loudly")]
 
-pub mod answer;
+pub mod compare;
+pub mod load;
 pub mod proxy;
 
 use std::io::{BufRead as _, BufReader};

@@ -1,115 +1,113 @@
-//! The questions that the front end asks, against what an oracle answers, on both databases; and who may not ask them.
+//! The stories of the front end: each operation on the project's own fleet, against the oracle's answers, on both databases.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::io::Read as _;
+use std::path::PathBuf;
 
-use plimsoll_tests::answer::Answer;
-use plimsoll_tests::{Database, Server, binary, token};
-use serde_json::Value;
+use plimsoll_tests::compare::differences;
+use plimsoll_tests::{Database, Server};
+use serde_json::{Value, json};
 
+/// Lines of one request.
+const LINES: usize = 500;
 const ROLES: [&str; 4] = ["PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR", "INGEST"];
-/// Operations of which every database must have been asked.
-const OPERATIONS: [&str; 6] = ["td-02", "td-05", "td-06", "td-07", "admin-04", "admin-08"];
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/stories")
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-fn answers() -> Vec<Answer> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder().join("answers")).unwrap().map(|entry| entry.unwrap().path()).collect();
+async fn server_with_fleet(database: &Database) -> Server {
+    let mut text = String::new();
+    let file = std::fs::File::open(fixtures().join("fleet.ndjson.gz")).unwrap();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    let server = Server::start(database);
+    let lines: Vec<&str> = text.lines().collect();
+    for batch in lines.chunks(LINES) {
+        let (status, answer) = server.ingest(batch.join("\n")).await.expect("an answer");
+        assert_eq!((status, answer["rejectedCount"].as_u64()), (200, Some(0)), "{answer}");
+    }
+    server
+}
+
+fn answers() -> Vec<(String, Value)> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(fixtures().join("answers")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    files.iter().map(|file| serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()).collect()
+    let read = |path: PathBuf| {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        (name, serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+    };
+    files.into_iter().map(read).collect()
 }
 
-/// Sends the events as an operator would, with the command line.
-fn fill(server: &Server) -> String {
-    let sent = Command::new(binary())
-        .args(["ingest", "--strict", "--url", &server.url])
-        .arg(folder().join("events.ndjson.gz"))
-        .env("PLIMSOLL_TOKEN", token(&["INGEST"]))
-        .output()
-        .unwrap();
-    assert!(sent.status.success(), "{sent:?}");
-    [String::from_utf8(sent.stdout).unwrap(), String::from_utf8(sent.stderr).unwrap()].concat()
-}
-
-fn is_forbidden(answer: &Value, field: &str) -> bool {
-    let errors = answer["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-    errors.iter().any(|error| error["path"][0] == field && error["extensions"]["code"] == "FORBIDDEN")
-}
-
-/// Every other role gets null with its key and FORBIDDEN; nobody gets nothing at all.
-async fn assert_guarded(server: &Server, answer: &Answer) {
-    let name = format!("{} {}", answer.operation, answer.case);
-    for role in ROLES {
-        let (_, given) = server.ask(&[role], &answer.query, answer.variables.clone()).await;
-        for (alias, field) in &answer.meta.fields {
-            let may = field.roles.iter().any(|allowed| allowed == role);
-            assert_eq!(is_forbidden(&given, alias), !may, "{name} as {role}: {given}");
-            assert!(given["data"].as_object().is_some_and(|data| data.contains_key(alias)), "{name} as {role}: {given}");
-            assert_eq!(given["data"][alias].is_null(), !may, "{name} as {role}: {given}");
-        }
-    }
-    let (status, given) = server.ask(&[], &answer.query, answer.variables.clone()).await;
-    assert_eq!((status, given["errors"][0]["extensions"]["code"].as_str()), (401, Some("UNAUTHENTICATED")), "{name}");
-    assert!(given["data"].is_null(), "{name}: {given}");
-}
-
-async fn assert_answers(server: &Server, state: &str) -> Vec<String> {
+async fn tell(database: Database) {
+    let server = server_with_fleet(&database).await;
     let mut wrong = Vec::new();
-    for answer in answers() {
-        let (status, given) = server.ask(&[&answer.role], &answer.query, answer.variables.clone()).await;
-        assert_eq!(status, 200, "{} {}: {given}", answer.operation, answer.case);
-        assert!(given["errors"].is_null(), "{} {}: {given}", answer.operation, answer.case);
-        let found = answer.differences(&given["data"]);
-        wrong.extend(found.iter().map(|difference| format!("{state}: {} {}: {difference}", answer.operation, answer.case)));
+    for (name, expected) in answers() {
+        let (query, role) = (expected["query"].as_str().unwrap(), expected["role"].as_str().unwrap());
+        let (_, answer) = server.ask(&[role], query, expected["variables"].clone()).await;
+        if !answer["errors"].is_null() {
+            wrong.push(format!("{name}: {}", answer["errors"]));
+            continue;
+        }
+        wrong.extend(differences(&expected, &answer["data"]).into_iter().map(|difference| format!("{name}: {difference}")));
     }
-    wrong
-}
-
-async fn told_as_the_oracle_tells(database: Database) {
-    let server = Server::start(&database);
-    let told = fill(&server);
-    assert!(told.contains("2179 accepted, 40 duplicate, 0 rejected"), "{told}");
-    let mut wrong = assert_answers(&server, "at once").await;
-    // The same again: everything is a duplicate, and no figure moves.
-    let told = fill(&server);
-    assert!(told.contains("0 accepted, 2219 duplicate, 0 rejected"), "{told}");
-    server.stop();
-    let server = Server::start(&database);
-    wrong.extend(assert_answers(&server, "after a second time and a restart").await);
-    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
-    for answer in answers().iter().filter(|answer| answer.case == "hour") {
-        assert_guarded(&server, answer).await;
-    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     server.stop();
     database.remove().await;
 }
 
 #[tokio::test]
-async fn every_operation_is_answered_as_the_oracle_does_on_sqlite() {
-    told_as_the_oracle_tells(Database::sqlite()).await;
+async fn every_story_is_told_on_sqlite() {
+    tell(Database::sqlite()).await;
 }
 
 #[tokio::test]
-async fn every_operation_is_answered_as_the_oracle_does_on_postgres() {
+async fn every_story_is_told_on_postgres() {
     if let Some(database) = Database::postgres("stories").await {
-        told_as_the_oracle_tells(database).await;
+        tell(database).await;
     }
 }
 
-/// No operation lacks answers, and each answer asks what the front end's document asks.
+/// The documents are the front end's: what the oracle asked is what stands in `operations`.
 #[test]
-fn every_operation_has_its_answers() {
-    let answers = answers();
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("operations")).unwrap().map(Result::unwrap) {
-        let path = entry.path();
-        let (name, text) = (path.file_stem().unwrap().to_str().unwrap(), std::fs::read_to_string(&path).unwrap());
-        let cases: Vec<&Answer> = answers.iter().filter(|answer| answer.operation == name).collect();
-        assert!(cases.len() >= 3, "{name} has {} cases", cases.len());
-        assert!(cases.iter().all(|answer| answer.query == text), "{name}: run tests/fixtures/stories/make.py");
-        assert!(cases.iter().any(|answer| answer.case == "empty"), "{name} is asked of an empty window");
+fn the_oracle_asks_the_documents_of_the_front_end() {
+    let operations = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("operations");
+    let mut told = 0;
+    for (name, expected) in answers().into_iter().filter(|(name, _)| !name.starts_with("own-")) {
+        let document = operations.join(format!("{}.graphql", name.split('@').next().unwrap()));
+        assert_eq!(expected["query"].as_str().unwrap().trim(), std::fs::read_to_string(document).unwrap().trim(), "{name}");
+        told += 1;
     }
-    assert!(OPERATIONS.iter().all(|prefix| answers.iter().any(|answer| answer.operation.starts_with(prefix))));
+    assert!(told >= 6);
+}
+
+#[tokio::test]
+async fn strangers_wrong_roles_and_unknown_values_are_told_so() {
+    let database = Database::sqlite();
+    let server = Server::start(&database);
+    for (name, expected) in answers().into_iter().filter(|(name, _)| !name.contains('@') && !name.starts_with("own-")) {
+        let (query, variables) = (expected["query"].as_str().unwrap(), expected["variables"].clone());
+        let (status, answer) = server.ask(&[], query, variables.clone()).await;
+        assert_eq!((status, answer["errors"][0]["extensions"]["code"].as_str()), (401, Some("UNAUTHENTICATED")), "{name}: {answer}");
+        for (field, rule) in expected["meta"]["fields"].as_object().unwrap() {
+            let may = |role: &str| rule["roles"].as_array().unwrap().iter().any(|allowed| allowed == role);
+            for role in ROLES.into_iter().filter(|role| !may(role)) {
+                let (_, answer) = server.ask(&[role], query, variables.clone()).await;
+                assert!(
+                    answer["data"].as_object().unwrap().contains_key(field) && answer["data"][field].is_null(),
+                    "{name} as {role}: {answer}"
+                );
+                assert!(
+                    answer["errors"].as_array().unwrap().iter().all(|error| error["extensions"]["code"] == "FORBIDDEN"),
+                    "{name}: {answer}"
+                );
+            }
+        }
+    }
+    let filtered = "query($f: ExecutionFilter) { executionBreakdown(window: { start: \"2026-03-27T00:00:00Z\", end: \"2026-04-03T00:00:00Z\" },
+        by: [MODEL], filter: $f) { rowCount rows { stats { executions } } other { executions } total { executions successRatio duration { meanMs } users } } }";
+    let (_, answer) = server.ask(&["ADMIN"], filtered, json!({ "f": { "models": ["nobody's"] } })).await;
+    let nothing = json!({ "rowCount": 0, "rows": [], "other": null, "total": { "executions": 0, "successRatio": null, "duration": null, "users": 0 } });
+    assert_eq!(answer["data"]["executionBreakdown"], nothing);
+    server.stop();
 }
