@@ -6,6 +6,7 @@
 
 pub mod compare;
 pub mod load;
+pub mod proxy;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -97,14 +98,21 @@ impl Server {
     /// Starts a server on this database.
     #[must_use]
     pub fn start(database: &Database) -> Self {
+        Self::start_with(&database.url(), &[])
+    }
+
+    /// Starts a server on the database at this URL, with more environment variables.
+    #[must_use]
+    pub fn start_with(database_url: &str, variables: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut child = Command::new(binary())
             .arg("serve")
             .env("PLIMSOLL_LISTEN", "127.0.0.1:0")
-            .env("PLIMSOLL_DATABASE_URL", database.url())
+            .env("PLIMSOLL_DATABASE_URL", database_url)
             .env("PLIMSOLL_JWT_SECRET", SECRET)
             .env("PLIMSOLL_COLLECT", "off")
             .env("PLIMSOLL_LOG", "info,sqlx=warn")
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -10,12 +10,16 @@ use serde_json::{Value, json};
 
 /// 2026-03-20T00:00:00Z.
 const END: Instant = Instant(1_773_964_800_000_000);
-const SMALL: Scale = Scale { days: 3, jobs: 700, sample_interval_s: 3_600, machines: 6 };
+const SMALL: Scale = Scale { days: 3, jobs: 2_400, sample_interval_s: 1_800, machines: 6 };
 const WINDOW: (&str, &str) = ("2026-03-16T00:00:00Z", "2026-03-21T00:00:00Z");
 /// Lines of one request.
-const LINES: usize = 100;
-const ROUNDS: u64 = 20;
+const LINES: usize = 50;
+/// Kills of one test.
+const ROUNDS: usize = 20;
+/// Connections that send at once.
+const CONNECTIONS: usize = 3;
 
+/// Some lines, and what must be counted once they are in.
 struct Stream {
     batches: Vec<String>,
     events: u64,
@@ -26,8 +30,11 @@ struct Stream {
     gpu_samples: u64,
 }
 
-fn stream() -> Stream {
-    let lines: Vec<String> = events(11, END, SMALL).collect();
+fn lines() -> Vec<String> {
+    events(11, END, SMALL).collect()
+}
+
+fn stream(lines: &[String]) -> Stream {
     let parsed: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |kind: &str| parsed.iter().filter(|event| event["type"] == kind).count() as u64;
     let executions: Vec<&Value> = parsed.iter().filter(|event| event["type"] == "execution").collect();
@@ -77,35 +84,62 @@ async fn send_all(server: &Server, stream: &Stream) -> (u64, u64) {
     (accepted, duplicate)
 }
 
-async fn killed_at_random(database: Database) {
-    let stream = stream();
-    let mut seed = 0x9e37_79b9_u64;
-    for _ in 0..ROUNDS {
-        let server = Server::start(&database);
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let killed_after = (seed >> 33) % stream.batches.len() as u64;
-        for batch in stream.batches.iter().take(killed_after as usize) {
-            server.ingest(batch.clone()).await.expect("an answer");
-        }
-        // One more is on its way when the server dies.
-        let last = stream.batches[killed_after as usize].clone();
-        let (url, body) = (server.url.clone(), last);
-        let sending = tokio::spawn(async move {
-            let request = reqwest::Client::new().post(format!("{url}/ingest")).bearer_auth(plimsoll_tests::token(&["INGEST"]));
-            let _ = request.header("content-type", "application/x-ndjson").body(body).send().await;
-        });
-        tokio::task::yield_now().await;
-        server.kill();
-        let _ = sending.await;
+/// Sends batches over some connections at once until the server dies, which it does after `answers` of them were answered;
+/// the events that it said were accepted.
+async fn send_until_killed(server: Server, batches: &[String], answers: usize) -> u64 {
+    let (answered, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let connections: Vec<_> = (0..CONNECTIONS)
+        .map(|connection| {
+            let own: Vec<String> = batches.iter().skip(connection).step_by(CONNECTIONS).cloned().collect();
+            let (url, answered) = (server.url.clone(), answered.clone());
+            tokio::spawn(async move {
+                let client = reqwest::Client::new();
+                for body in own {
+                    let request = client.post(format!("{url}/ingest")).bearer_auth(plimsoll_tests::token(&["INGEST"]));
+                    let Ok(response) = request.header("content-type", "application/x-ndjson").body(body).send().await else { return };
+                    let Ok(answer) = response.json::<Value>().await else { return };
+                    let _ = answered.send(answer["accepted"].as_u64().unwrap());
+                }
+            })
+        })
+        .collect();
+    drop(answered);
+    let mut accepted = 0;
+    for _ in 0..answers {
+        accepted += seen.recv().await.expect("an answer");
     }
+    server.kill();
+    // Answers that were on their way count as well.
+    while let Some(more) = seen.recv().await {
+        accepted += more;
+    }
+    for connection in connections {
+        connection.await.unwrap();
+    }
+    accepted
+}
+
+/// Each round sends its own share of the stream, kills the server over it, and sends the share again.
+async fn killed_at_random(database: Database) {
+    let lines = lines();
+    let share = lines.len().div_ceil(ROUNDS);
+    let mut seed = 0x9e37_79b9_u64;
+    for (round, own) in lines.chunks(share).enumerate() {
+        let own = stream(own);
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let answers = (seed >> 33) as usize % own.batches.len();
+        let promised = send_until_killed(Server::start(&database), &own.batches, answers).await;
+        let server = Server::start(&database);
+        let (accepted, duplicate) = send_all(&server, &own).await;
+        assert_eq!(accepted + duplicate, own.events, "round {round}");
+        assert!(duplicate >= promised, "round {round}: {promised} events were accepted, {duplicate} are there");
+        assert_whole(&server, &stream(&lines[..lines.len().min((round + 1) * share)])).await;
+        server.kill();
+    }
+    let whole = stream(&lines);
     let server = Server::start(&database);
-    let (accepted, duplicate) = send_all(&server, &stream).await;
-    assert_eq!(accepted + duplicate, stream.events);
-    assert_whole(&server, &stream).await;
-    server.stop();
-    let server = Server::start(&database);
-    assert_eq!(send_all(&server, &stream).await, (0, stream.events));
-    assert_whole(&server, &stream).await;
+    assert_eq!(send_all(&server, &whole).await, (0, whole.events));
+    assert_whole(&server, &whole).await;
     server.stop();
     database.remove().await;
 }
@@ -125,7 +159,7 @@ async fn kill_nine_loses_and_doubles_nothing_on_postgres() {
 #[tokio::test]
 async fn two_processes_take_one_stream_at_once_on_postgres() {
     let Some(database) = Database::postgres("two_processes").await else { return };
-    let stream = stream();
+    let stream = stream(&lines());
     let (left, right) = (Server::start(&database), Server::start(&database));
     let (sent_left, sent_right) = tokio::join!(send_all(&left, &stream), send_all(&right, &stream));
     assert_eq!(sent_left.0 + sent_right.0, stream.events);

@@ -60,9 +60,8 @@ async fn every_root_field_is_read_by_its_roles_and_nobody_else() {
     server.stop();
 }
 
-/// The documents above leave no root field out.
-#[test]
-fn every_root_field_of_the_schema_has_a_case() {
+/// Root fields of the committed schema, each with the roles that its `@requires` names; every role where there is none.
+fn required() -> Vec<(String, Vec<String>)> {
     let schema = include_str!("../../schema.graphql");
     let query = schema.split("\ntype Query {").nth(1).unwrap().split("\n}").next().unwrap();
     let named = |line: &str| {
@@ -70,8 +69,39 @@ fn every_root_field_of_the_schema_has_a_case() {
         let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
         (!name.is_empty() && line[name.len()..].starts_with(['(', ':'])).then_some(name)
     };
-    let mut fields: Vec<String> = query.lines().filter_map(named).collect();
+    let mut fields: Vec<(String, Vec<String>)> = Vec::new();
+    for line in query.lines() {
+        if let Some(name) = named(line) {
+            fields.push((name, ROLES.map(str::to_owned).to_vec()));
+        }
+        if let Some((_, roles)) = line.split_once("@requires(roles: [") {
+            fields.last_mut().unwrap().1 = roles.split(']').next().unwrap().split(", ").map(str::to_owned).collect();
+        }
+    }
+    let guarded = schema.matches("@requires(").count() - schema.matches("directive @requires(").count();
+    assert_eq!(guarded, query.matches("@requires(").count(), "a nested guarded field needs a case");
     fields.sort();
+    fields
+}
+
+/// The documents above leave no root field out.
+#[test]
+fn every_root_field_of_the_schema_has_a_case() {
+    let fields: Vec<String> = required().into_iter().map(|(field, _)| field).collect();
     let cases: Vec<String> = documents().into_iter().map(|(field, _)| field.to_owned()).collect();
     assert_eq!(fields, cases);
+}
+
+/// What the schema says of roles is what the table says, and so what the server does.
+#[test]
+fn the_schema_tells_the_roles_that_the_server_asks_for() {
+    let mut told = String::new();
+    for (field, roles) in required() {
+        let _ = write!(told, "{field:<20}");
+        for role in ROLES {
+            let _ = write!(told, " {role}={}", if roles.iter().any(|allowed| allowed == role) { "yes" } else { "no" });
+        }
+        told.push('\n');
+    }
+    assert_eq!(told, TABLE, "@requires in schema.graphql and tests/fixtures/roles.txt");
 }
