@@ -11,7 +11,7 @@ use crate::graphql::connection::{Asked, asked, page};
 use crate::graphql::error::{bad_input, of_breakdown, of_store};
 use crate::graphql::guard;
 use crate::graphql::heavy::heavy;
-use crate::graphql::types::execution::{Execution, ExecutionConnection, ExecutionEdge, Job};
+use crate::graphql::types::execution::{Execution, ExecutionConnection, ExecutionEdge};
 use crate::graphql::types::filter::{ExecutionFilter, LIST_ENTRIES_MAX, MachineFilter};
 use crate::graphql::types::id::{self, NodeKind};
 use crate::graphql::types::list::{
@@ -27,7 +27,7 @@ use crate::graphql::types::window::TimeWindowInput;
 /// Characters of a search at most.
 const SEARCH_CHARS_MAX: usize = 200;
 
-/// Something with an id that can be asked for again.
+/// Something with an id that can be asked for again. Jobs are reached through their executions.
 #[derive(Interface, Clone, Debug)]
 #[graphql(field(name = "id", ty = "ID", desc = "Stable id."))]
 pub enum Node {
@@ -55,8 +55,6 @@ pub enum Node {
     Vm(Vm),
     /// Execution.
     Execution(Execution),
-    /// Job.
-    Job(Job),
     /// Audit entry.
     AuditEntry(AuditEntry),
 }
@@ -238,13 +236,8 @@ impl ListQuery {
                 Ok(uuid) => Ok(execution(ctx, uuid).await?.map(Node::from)),
                 Err(_) => Ok(None),
             },
-            NodeKind::Job => match Uuid::try_parse(key) {
-                Ok(uuid) => {
-                    let snapshot = ctx.data::<Reader>()?.store.snapshot().await.map_err(of_store)?;
-                    Ok(listing::jobs(&snapshot, &[uuid]).await.map_err(of_store)?.remove(&uuid).map(|job| Node::from(Job(job))))
-                }
-                Err(_) => Ok(None),
-            },
+            // Its fields have other types than those of executions and machines, so that one selection could not hold them all.
+            NodeKind::Job => Ok(None),
             NodeKind::AuditEntry => audit_entry(ctx, key).await,
             kind => match key.parse::<u32>() {
                 Ok(key) if i32::try_from(key).is_ok() => named(ctx, kind, key).await,
