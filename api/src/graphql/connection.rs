@@ -1,23 +1,23 @@
 //! Relay connections: arguments to a page, cursors, page info.
 //!
-//! Invariants: a cursor carries the whole sort key and nothing else; `first` and `last` are never taken together.
-//! Must not know: what is listed.
+//! Invariants: a cursor carries its list and the whole sort key, and nothing else; `first` and `last` are never taken together;
+//! page info is true in both directions: what lies beyond a cursor is looked up, never guessed.
+//! Must not know: which lists there are.
 
 use async_graphql::{Result, SimpleObject};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use plimsoll_domain::store::NewestFirst;
+use plimsoll_domain::store::{NewestFirst, Page};
 use plimsoll_entity::value::time::Instant;
 use uuid::Uuid;
 
 use super::error::bad_input;
-use crate::PAGE_SIZE_DEFAULT;
 
-/// Nodes of one page at most.
-pub const PAGE_SIZE_MAX: i32 = 200;
+/// Bytes of a cursor at most: a name has 200 characters, a label of a combination 17 names and versions.
+const CURSOR_SIZE_BYTES_MAX: usize = 32 * 1024;
 
 /// A sort key that fits in a cursor.
-pub trait CursorKey: Sized + Clone {
+pub trait CursorKey: Clone + Send + Sync {
     /// The key as text.
     fn write(&self) -> String;
     /// The key of a text; none when it is none.
@@ -47,55 +47,77 @@ impl CursorKey for (String, u32) {
     }
 }
 
-/// The cursor of a key.
-pub fn cursor<K: CursorKey>(key: &K) -> String {
-    URL_SAFE_NO_PAD.encode(key.write())
+/// A list of which parts can be read.
+pub trait Pages: Sync {
+    /// What it is ordered by.
+    type Key: CursorKey;
+    /// Its rows.
+    type Row: Send;
+    /// What its cursors begin with, so that those of another list are refused.
+    const LIST: &'static str;
+
+    /// The key of a row.
+    fn key(row: &Self::Row) -> Self::Key;
+
+    /// A part of the list, in its order.
+    fn read(&self, page: &Page<Self::Key>) -> impl Future<Output = Result<Vec<Self::Row>>> + Send;
 }
 
-fn key_of<K: CursorKey>(field: &'static str, cursor: Option<String>) -> Result<Option<K>> {
-    let Some(cursor) = cursor else { return Ok(None) };
-    let text = URL_SAFE_NO_PAD.decode(&cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.contains('\0'));
-    match text.and_then(|text| K::read(&text)) {
+/// The cursor of a row.
+pub fn cursor<P: Pages>(row: &P::Row) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{}:{}", P::LIST, P::key(row).write()))
+}
+
+fn key_of<P: Pages>(field: &'static str, cursor: Option<String>) -> Result<Option<P::Key>> {
+    let Some(cursor) = cursor.as_deref() else { return Ok(None) };
+    let bytes = if cursor.len() <= CURSOR_SIZE_BYTES_MAX { URL_SAFE_NO_PAD.decode(cursor).ok() } else { None };
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.contains('\0'));
+    let key = text.as_deref().and_then(|text| text.split_once(':')).filter(|(list, _)| *list == P::LIST);
+    match key.and_then(|(_, key)| P::Key::read(key)) {
         Some(key) => Ok(Some(key)),
         None => Err(bad_input(field, format!("{field} is no cursor of this list"))),
     }
 }
 
-/// A page that was asked for.
-#[derive(Clone, Debug)]
-pub struct Asked<K> {
-    /// Only behind this one.
-    pub after: Option<K>,
-    /// Only before this one.
-    pub before: Option<K>,
-    /// From the end.
-    pub backwards: bool,
-    /// Nodes at most.
-    pub size: usize,
+/// The arguments of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct PageArguments {
+    /// Nodes at most, from the front.
+    pub first: Option<i32>,
+    /// Only behind this cursor.
+    pub after: Option<String>,
+    /// Nodes at most, from the end.
+    pub last: Option<i32>,
+    /// Only before this cursor.
+    pub before: Option<String>,
 }
 
-/// Reads the arguments of a connection.
-///
-/// # Errors
-/// BAD_USER_INPUT for sizes outside 0 to 200, for both sizes at once, for a cursor that is none.
-pub fn asked<K: CursorKey>(first: Option<i32>, after: Option<String>, last: Option<i32>, before: Option<String>) -> Result<Asked<K>> {
-    let size = |field: &'static str, size: i32| match usize::try_from(size) {
-        Ok(whole) if size <= PAGE_SIZE_MAX => Ok(whole),
-        _ => Err(bad_input(field, format!("{field} is 0 to {PAGE_SIZE_MAX}"))),
-    };
-    let (backwards, size) = match (first, last) {
-        (Some(_), Some(_)) => return Err(bad_input("last", "first and last cannot be given together")),
-        (Some(first), None) => (false, size("first", first)?),
-        (None, Some(last)) => (true, size("last", last)?),
-        (None, None) => (false, PAGE_SIZE_DEFAULT),
-    };
-    Ok(Asked { after: key_of("after", after)?, before: key_of("before", before)?, backwards, size })
+/// How many nodes a page has.
+#[derive(Clone, Copy, Debug)]
+pub struct PageSizes {
+    /// When nobody says how many.
+    pub default: i32,
+    /// At most.
+    pub max: i32,
 }
 
-impl<K> Asked<K> {
-    /// Rows to read: one more than the page, which tells whether there are more.
-    pub const fn rows_to_read(&self) -> u64 {
-        self.size as u64 + 1
+impl PageArguments {
+    /// The part of the list that is asked for.
+    ///
+    /// # Errors
+    /// BAD_USER_INPUT for sizes outside 0 to the largest, for both sizes at once, for a cursor that is none.
+    pub fn page<P: Pages>(self, sizes: PageSizes) -> Result<Page<P::Key>> {
+        let size = |field: &'static str, size: i32| match u64::try_from(size) {
+            Ok(whole) if size <= sizes.max => Ok(whole),
+            _ => Err(bad_input(field, format!("{field} is 0 to {}", sizes.max))),
+        };
+        let (backwards, limit) = match (self.first, self.last) {
+            (Some(_), Some(_)) => return Err(bad_input("last", "first and last cannot be given together")),
+            (Some(first), None) => (false, size("first", first)?),
+            (None, Some(last)) => (true, size("last", last)?),
+            (None, None) => (false, size("first", sizes.default.min(sizes.max))?),
+        };
+        Ok(Page { after: key_of::<P>("after", self.after)?, before: key_of::<P>("before", self.before)?, backwards, limit })
     }
 }
 
@@ -112,51 +134,39 @@ pub struct PageInfo {
     pub end_cursor: Option<String>,
 }
 
-/// Cuts the row that was read too much, brings the rows in order, and tells where they lie. `rows` are in list order.
-pub fn page<K: CursorKey, T>(asked: &Asked<K>, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> (Vec<(String, T)>, PageInfo) {
-    let more = rows.len() > asked.size;
+/// Reads a part of a list with its cursors, and tells where it lies.
+///
+/// # Errors
+/// What the list says.
+pub async fn part<P: Pages>(pages: &P, asked: &Page<P::Key>) -> Result<(Vec<(String, P::Row)>, PageInfo)> {
+    // One row more than the page tells whether there are more.
+    let mut rows = pages.read(&Page { limit: asked.limit + 1, ..asked.clone() }).await?;
+    let more = rows.len() as u64 > asked.limit;
     if more && asked.backwards {
-        rows.drain(..rows.len() - asked.size);
+        rows.remove(0);
+    } else if more {
+        rows.pop();
     }
-    rows.truncate(asked.size);
-    let edges: Vec<(String, T)> = rows.into_iter().map(|row| (cursor(&key(&row)), row)).collect();
-    // What a cursor names stands beside the page.
+    let (mut has_next_page, mut has_previous_page) = if asked.backwards { (false, more) } else { (more, false) };
+    // Beyond a cursor there may be rows or not, whatever has become of its own row; an empty page lies at its cursors.
+    if !has_next_page && asked.before.is_some() {
+        let after = rows.last().map(P::key).or_else(|| asked.after.clone());
+        has_next_page = !pages.read(&Page { after, before: None, backwards: false, limit: 1 }).await?.is_empty();
+    }
+    if !has_previous_page && asked.after.is_some() {
+        let before = rows.first().map(P::key).or_else(|| asked.before.clone());
+        has_previous_page = !pages.read(&Page { after: None, before, backwards: true, limit: 1 }).await?.is_empty();
+    }
+    let edges: Vec<(String, P::Row)> = rows.into_iter().map(|row| (cursor::<P>(&row), row)).collect();
     let info = PageInfo {
-        has_next_page: if asked.backwards { asked.before.is_some() } else { more },
-        has_previous_page: if asked.backwards { more } else { asked.after.is_some() },
+        has_next_page,
+        has_previous_page,
         start_cursor: edges.first().map(|(cursor, _)| cursor.clone()),
         end_cursor: edges.last().map(|(cursor, _)| cursor.clone()),
     };
-    (edges, info)
+    Ok((edges, info))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cursors_go_both_ways() {
-        let key = (Instant(1_700_000_000_000_001), Uuid::from_u128(5));
-        assert_eq!(key_of::<NewestFirst>("after", Some(cursor(&key))).unwrap(), Some(key));
-        let name = ("a:b ü".to_owned(), 7);
-        assert_eq!(key_of::<(String, u32)>("after", Some(cursor(&name))).unwrap(), Some(name));
-        for bad in ["", "%%%", "MTIz", "Zm9vOmJhcg"] {
-            assert!(key_of::<NewestFirst>("after", Some(bad.to_owned())).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn pages_know_their_neighbours() {
-        let asked = |first, last| asked::<(String, u32)>(first, None, last, None);
-        let rows = |n: u32| (1..=n).map(|id| ("x".to_owned(), id)).collect::<Vec<_>>();
-        let forward = asked(Some(2), None).unwrap();
-        let (edges, info) = page(&forward, rows(3), Clone::clone);
-        assert_eq!((edges.len(), edges[0].1.1, info.has_next_page, info.has_previous_page), (2, 1, true, false));
-        let backward = asked(None, Some(2)).unwrap();
-        let (edges, info) = page(&backward, rows(3), Clone::clone);
-        assert_eq!((edges.len(), edges[0].1.1, info.has_next_page, info.has_previous_page), (2, 2, false, true));
-        assert!(asked(Some(1), Some(1)).is_err() && asked(Some(-1), None).is_err() && asked(Some(201), None).is_err());
-        let (edges, info) = page(&asked(Some(0), None).unwrap(), rows(1), Clone::clone);
-        assert!(edges.is_empty() && info.has_next_page && info.start_cursor.is_none());
-    }
-}
+#[path = "connection_tests.rs"]
+mod tests;

@@ -1,13 +1,17 @@
 //! Lists and look-ups.
 
 use async_graphql::{Context, ID, Interface, Object, Result};
-use plimsoll_domain::breakdown::executions::{Reader, check};
+use plimsoll_domain::breakdown::executions::{Reader, Reading, check};
+use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_domain::listing;
-use plimsoll_domain::store::{NameDimension, NamePage, NewestFirst, Page};
+use plimsoll_domain::store::{AuditRow, NameDimension, NamePage, NamedRow, NewestFirst, Page, Snapshot};
+use plimsoll_entity::execution::Model as ExecutionRow;
+use plimsoll_entity::value::label::VmState;
 use plimsoll_entity::value::time::{Instant, Window};
 use uuid::Uuid;
 
-use crate::graphql::connection::{Asked, asked, page};
+use super::service::ServiceConfig;
+use crate::graphql::connection::{PageArguments, PageSizes, Pages, part};
 use crate::graphql::error::{bad_input, of_breakdown, of_store};
 use crate::graphql::guard;
 use crate::graphql::heavy::heavy;
@@ -63,19 +67,104 @@ pub enum Node {
 #[derive(Default)]
 pub struct ListQuery;
 
-fn rows<T>(asked: &Asked<NewestFirst>, mut rows: Vec<T>) -> Vec<T> {
-    if asked.backwards {
+/// The sizes of a page that are in force, which `serviceConfig` tells.
+fn sizes(ctx: &Context<'_>) -> Result<PageSizes> {
+    let config = ctx.data::<ServiceConfig>()?;
+    Ok(PageSizes { default: config.page_size_default, max: config.page_size_max })
+}
+
+struct Executions<'a> {
+    reading: &'a Reading,
+    window: Window,
+    filter: Filter,
+}
+
+impl Pages for Executions<'_> {
+    type Key = NewestFirst;
+    type Row = ExecutionRow;
+    const LIST: &'static str = "executions";
+
+    fn key(row: &ExecutionRow) -> NewestFirst {
+        (Instant(row.finished_at), row.id)
+    }
+
+    async fn read(&self, page: &Page<NewestFirst>) -> Result<Vec<ExecutionRow>> {
+        let rows = listing::executions(self.reading, self.window, &self.filter, page).await.map_err(of_breakdown)?;
+        Ok(in_order(page, rows))
+    }
+}
+
+struct Machines<'a> {
+    reading: &'a Reading,
+    filter: Filter,
+    states: Option<Vec<VmState>>,
+}
+
+impl Pages for Machines<'_> {
+    type Key = (String, u32);
+    type Row = NamedRow;
+    const LIST: &'static str = "vms";
+
+    fn key(row: &NamedRow) -> (String, u32) {
+        (row.name.clone(), row.id)
+    }
+
+    async fn read(&self, page: &Page<(String, u32)>) -> Result<Vec<NamedRow>> {
+        listing::machines(self.reading, &self.filter, self.states.as_deref(), &by_name(page, None)).await.map_err(of_store)
+    }
+}
+
+struct Names<'a> {
+    snapshot: &'a Snapshot,
+    dimension: NameDimension,
+    search: Option<String>,
+}
+
+impl Pages for Names<'_> {
+    type Key = (String, u32);
+    type Row = NamedRow;
+    const LIST: &'static str = "names";
+
+    fn key(row: &NamedRow) -> (String, u32) {
+        (row.name.clone(), row.id)
+    }
+
+    async fn read(&self, page: &Page<(String, u32)>) -> Result<Vec<NamedRow>> {
+        self.snapshot.name_page(self.dimension, &by_name(page, self.search.clone())).await.map_err(of_store)
+    }
+}
+
+struct AuditEntries<'a> {
+    snapshot: &'a Snapshot,
+    window: Window,
+    subjects: Option<Vec<String>>,
+}
+
+impl Pages for AuditEntries<'_> {
+    type Key = NewestFirst;
+    type Row = AuditRow;
+    const LIST: &'static str = "audit";
+
+    fn key(row: &AuditRow) -> NewestFirst {
+        (row.at, row.id)
+    }
+
+    async fn read(&self, page: &Page<NewestFirst>) -> Result<Vec<AuditRow>> {
+        let rows = self.snapshot.audit_page(self.window, self.subjects.as_deref(), page).await.map_err(of_store)?;
+        Ok(in_order(page, rows))
+    }
+}
+
+/// Lists by time are read from either end.
+fn in_order<T>(page: &Page<NewestFirst>, mut rows: Vec<T>) -> Vec<T> {
+    if page.backwards {
         rows.reverse();
     }
     rows
 }
 
-fn newest_first(asked: &Asked<NewestFirst>) -> Page<NewestFirst> {
-    Page { after: asked.after, before: asked.before, backwards: asked.backwards, limit: asked.rows_to_read() }
-}
-
-fn by_name(asked: &Asked<(String, u32)>, search: Option<String>) -> NamePage {
-    NamePage { search, after: asked.after.clone(), before: asked.before.clone(), backwards: asked.backwards, limit: asked.rows_to_read() }
+fn by_name(page: &Page<(String, u32)>, search: Option<String>) -> NamePage {
+    NamePage { search, after: page.after.clone(), before: page.before.clone(), backwards: page.backwards, limit: page.limit }
 }
 
 #[Object]
@@ -88,25 +177,27 @@ impl ListQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Executions that finished in it.")] window: TimeWindowInput,
         #[graphql(desc = "Which executions; null: all.")] filter: Option<ExecutionFilter>,
-        #[graphql(desc = "Nodes at most from the front, 0 to 200; 50 when neither first nor last is given.")] first: Option<i32>,
+        #[graphql(
+            desc = "Nodes at most from the front, 0 to pageSizeMax of serviceConfig; pageSizeDefault when neither first nor last is given."
+        )]
+        first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Nodes at most from the end, 0 to 200; not together with first.")] last: Option<i32>,
+        #[graphql(desc = "Nodes at most from the end, 0 to pageSizeMax of serviceConfig; not together with first.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Result<Option<ExecutionConnection>> {
         if !guard::allows(ctx, "Query.executions") {
             return Ok(None);
         }
-        let asked = asked::<NewestFirst>(first, after, last, before)?;
+        let asked = PageArguments { first, after, last, before }.page::<Executions<'_>>(sizes(ctx)?)?;
         let window = Window::from(window);
         check(window, &[], 0).map_err(of_breakdown)?;
-        let (reader, filter, wanted) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default(), newest_first(&asked));
-        let found = heavy(move || async move {
+        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
+        let (edges, page_info) = heavy(move || async move {
             let reading = reader.begin().await.map_err(of_store)?;
             let filter = filter.resolve(&reading).await?;
-            listing::executions(&reading, window, &filter, &wanted).await.map_err(of_breakdown)
+            part(&Executions { reading: &reading, window, filter }, &asked).await
         })
         .await?;
-        let (edges, page_info) = page(&asked, rows(&asked, found), |row| (Instant(row.finished_at), row.id));
         let edges: Vec<ExecutionEdge> = edges.into_iter().map(|(cursor, row)| ExecutionEdge { cursor, node: Execution(row) }).collect();
         Ok(Some(ExecutionConnection { nodes: edges.iter().map(|edge| edge.node.clone()).collect(), edges, page_info }))
     }
@@ -134,23 +225,25 @@ impl ListQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which machines, as they are now; null: all.")] filter: Option<MachineFilter>,
-        #[graphql(desc = "Nodes at most from the front, 0 to 200; 50 when neither first nor last is given.")] first: Option<i32>,
+        #[graphql(
+            desc = "Nodes at most from the front, 0 to pageSizeMax of serviceConfig; pageSizeDefault when neither first nor last is given."
+        )]
+        first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Nodes at most from the end, 0 to 200; not together with first.")] last: Option<i32>,
+        #[graphql(desc = "Nodes at most from the end, 0 to pageSizeMax of serviceConfig; not together with first.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Result<Option<VmConnection>> {
         if !guard::allows(ctx, "Query.vms") {
             return Ok(None);
         }
-        let asked = asked::<(String, u32)>(first, after, last, before)?;
-        let (reader, filter, wanted) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default(), by_name(&asked, None));
-        let found = heavy(move || async move {
+        let asked = PageArguments { first, after, last, before }.page::<Machines<'_>>(sizes(ctx)?)?;
+        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
+        let (edges, page_info) = heavy(move || async move {
             let reading = reader.begin().await.map_err(of_store)?;
             let (filter, states) = filter.resolve(&reading).await?;
-            listing::machines(&reading, &filter, states.as_deref(), &wanted).await.map_err(of_store)
+            part(&Machines { reading: &reading, filter, states }, &asked).await
         })
         .await?;
-        let (edges, page_info) = page(&asked, found, |row| (row.name.clone(), row.id));
         let edges: Vec<VmEdge> = edges.into_iter().map(|(cursor, row)| VmEdge { cursor, node: Vm(row.id) }).collect();
         Ok(Some(VmConnection { nodes: edges.iter().map(|edge| edge.node).collect(), edges, page_info }))
     }
@@ -163,9 +256,12 @@ impl ListQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Whose names.")] dimension: NamedDimension,
         #[graphql(desc = "A part of the name, whatever its case; null: all.")] search: Option<String>,
-        #[graphql(desc = "Nodes at most from the front, 0 to 200; 50 when neither first nor last is given.")] first: Option<i32>,
+        #[graphql(
+            desc = "Nodes at most from the front, 0 to pageSizeMax of serviceConfig; pageSizeDefault when neither first nor last is given."
+        )]
+        first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Nodes at most from the end, 0 to 200; not together with first.")] last: Option<i32>,
+        #[graphql(desc = "Nodes at most from the end, 0 to pageSizeMax of serviceConfig; not together with first.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Result<Option<DimensionValueConnection>> {
         if !guard::allows(ctx, "Query.dimensionValues") {
@@ -174,10 +270,9 @@ impl ListQuery {
         if search.as_ref().is_some_and(|search| search.chars().count() > SEARCH_CHARS_MAX || search.contains('\0')) {
             return Err(bad_input("search", format!("search has at most {SEARCH_CHARS_MAX} characters, and no NUL")));
         }
-        let asked = asked::<(String, u32)>(first, after, last, before)?;
+        let asked = PageArguments { first, after, last, before }.page::<Names<'_>>(sizes(ctx)?)?;
         let snapshot = ctx.data::<Reader>()?.store.snapshot().await.map_err(of_store)?;
-        let found = snapshot.name_page(dimension.into(), &by_name(&asked, search)).await.map_err(of_store)?;
-        let (edges, page_info) = page(&asked, found, |row| (row.name.clone(), row.id));
+        let (edges, page_info) = part(&Names { snapshot: &snapshot, dimension: dimension.into(), search }, &asked).await?;
         let node = |id: u32, name: String| DimensionValue {
             id: dimension.node_kind().map_or_else(|| ID(format!("name_{id}")), |kind| kind.id(id)),
             name,
@@ -195,9 +290,12 @@ impl ListQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Entries whose instant lies in it.")] window: TimeWindowInput,
         #[graphql(desc = "Subjects of the tokens; null: everybody's.")] subjects: Option<Vec<String>>,
-        #[graphql(desc = "Nodes at most from the front, 0 to 200; 50 when neither first nor last is given.")] first: Option<i32>,
+        #[graphql(
+            desc = "Nodes at most from the front, 0 to pageSizeMax of serviceConfig; pageSizeDefault when neither first nor last is given."
+        )]
+        first: Option<i32>,
         #[graphql(desc = "Only behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Nodes at most from the end, 0 to 200; not together with first.")] last: Option<i32>,
+        #[graphql(desc = "Nodes at most from the end, 0 to pageSizeMax of serviceConfig; not together with first.")] last: Option<i32>,
         #[graphql(desc = "Only before this cursor.")] before: Option<String>,
     ) -> Result<Option<AuditConnection>> {
         if !guard::allows(ctx, "Query.auditLog") {
@@ -209,12 +307,11 @@ impl ListQuery {
         {
             return Err(bad_input("subjects", format!("at most {LIST_ENTRIES_MAX} subjects, without NUL")));
         }
-        let asked = asked::<NewestFirst>(first, after, last, before)?;
+        let asked = PageArguments { first, after, last, before }.page::<AuditEntries<'_>>(sizes(ctx)?)?;
         let window = Window::from(window);
         check(window, &[], 0).map_err(of_breakdown)?;
         let snapshot = ctx.data::<Reader>()?.store.snapshot().await.map_err(of_store)?;
-        let found = snapshot.audit_page(window, subjects.as_deref(), &newest_first(&asked)).await.map_err(of_store)?;
-        let (edges, page_info) = page(&asked, rows(&asked, found), |row| (row.at, row.id));
+        let (edges, page_info) = part(&AuditEntries { snapshot: &snapshot, window, subjects }, &asked).await?;
         let edges: Vec<AuditEdge> = edges.into_iter().map(|(cursor, row)| AuditEdge { cursor, node: AuditEntry(row) }).collect();
         Ok(Some(AuditConnection { nodes: edges.iter().map(|edge| edge.node.clone()).collect(), edges, page_info }))
     }
@@ -232,19 +329,28 @@ impl ListQuery {
             return Ok(None);
         }
         match kind {
-            NodeKind::Execution => match Uuid::try_parse(key) {
-                Ok(uuid) => Ok(execution(ctx, uuid).await?.map(Node::from)),
-                Err(_) => Ok(None),
+            NodeKind::Execution => match uuid_key(key) {
+                Some(uuid) => Ok(execution(ctx, uuid).await?.map(Node::from)),
+                None => Ok(None),
             },
             // Its fields have other types than those of executions and machines, so that one selection could not hold them all.
             NodeKind::Job => Ok(None),
             NodeKind::AuditEntry => audit_entry(ctx, key).await,
-            kind => match key.parse::<u32>() {
-                Ok(key) if i32::try_from(key).is_ok() => named(ctx, kind, key).await,
-                _ => Ok(None),
+            kind => match number_key(key) {
+                Some(key) => named(ctx, kind, key).await,
+                None => Ok(None),
             },
         }
     }
+}
+
+/// The key of an id as it was given out: another spelling would be another id of the same object.
+fn uuid_key(key: &str) -> Option<Uuid> {
+    Uuid::try_parse(key).ok().filter(|uuid| uuid.simple().to_string() == key)
+}
+
+fn number_key(key: &str) -> Option<u32> {
+    key.parse::<i32>().ok().filter(|number| *number > 0 && number.to_string() == key).map(|number| number as u32)
 }
 
 async fn execution(ctx: &Context<'_>, id: Uuid) -> Result<Option<Execution>> {
@@ -253,8 +359,9 @@ async fn execution(ctx: &Context<'_>, id: Uuid) -> Result<Option<Execution>> {
 }
 
 async fn audit_entry(ctx: &Context<'_>, key: &str) -> Result<Option<Node>> {
-    let parsed = key.split_once('.').and_then(|(at, id)| Some((Instant(at.parse().ok()?), Uuid::try_parse(id).ok()?)));
-    let Some((at, id)) = parsed else { return Ok(None) };
+    let parsed = key.split_once('.').and_then(|(at, id)| Some((at, Instant(at.parse().ok()?), uuid_key(id)?)));
+    let parsed = parsed.filter(|(text, at, _)| at.0.to_string() == *text);
+    let Some((_, at, id)) = parsed else { return Ok(None) };
     let snapshot = ctx.data::<Reader>()?.store.snapshot().await.map_err(of_store)?;
     Ok(snapshot.audit_fetch(at, id).await.map_err(of_store)?.map(|row| Node::from(AuditEntry(row))))
 }
@@ -292,5 +399,23 @@ async fn named(ctx: &Context<'_>, kind: NodeKind, key: u32) -> Result<Option<Nod
             Ok(found.get(&key).map(|_| Combination(key).into()))
         }
         NodeKind::Execution | NodeKind::Job | NodeKind::AuditEntry => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_keys_as_given_out_are_read() {
+        assert_eq!(number_key("12"), Some(12));
+        for odd in ["", "0", "-1", "+1", "012", "1x", "4294967295"] {
+            assert_eq!(number_key(odd), None, "{odd}");
+        }
+        let uuid = Uuid::from_u128(0xab);
+        assert_eq!(uuid_key(&uuid.simple().to_string()), Some(uuid));
+        for odd in [uuid.to_string(), uuid.simple().to_string().to_uppercase(), String::new()] {
+            assert_eq!(uuid_key(&odd), None, "{odd}");
+        }
     }
 }

@@ -119,10 +119,18 @@ fn check<T>(field: &str, list: Option<&Vec<T>>) -> Result<()> {
     }
 }
 
+/// Whether an event could have brought the name; PostgreSQL takes no NUL.
+fn is_possible(name: &str) -> bool {
+    !name.contains('\0')
+}
+
 async fn names(reading: &Reading, dimension: NameDimension, field: &str, list: Option<&Vec<String>>) -> Result<Ids> {
     check(field, list)?;
     match list {
-        Some(list) => Ok(Some(reading.snapshot.name_ids(dimension, list).await.map_err(of_store)?.into_iter().collect())),
+        Some(list) => {
+            let possible: Vec<String> = list.iter().filter(|name| is_possible(name)).cloned().collect();
+            Ok(Some(reading.snapshot.name_ids(dimension, &possible).await.map_err(of_store)?.into_iter().collect()))
+        }
         None => Ok(None),
     }
 }
@@ -165,10 +173,16 @@ impl ExecutionFilter {
         })
         .await?;
         filter.checkpoints = found("filter.checkpoints", self.checkpoints.as_ref(), async |entry| {
+            if !is_possible(&entry.name) {
+                return Ok(None);
+            }
             snapshot.checkpoint_id(label::CheckpointKind::from(entry.kind), &entry.name).await
         })
         .await?;
         filter.checkpoint_versions = found("filter.checkpointVersions", self.checkpoint_versions.as_ref(), async |entry| {
+            if !is_possible(&entry.name) || !is_possible(&entry.version) {
+                return Ok(None);
+            }
             snapshot.checkpoint_version_id(label::CheckpointKind::from(entry.kind), &entry.name, &entry.version).await
         })
         .await?;
