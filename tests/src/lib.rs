@@ -130,6 +130,12 @@ impl Server {
         Self { child, url: format!("http://{address}"), http: reqwest::Client::new() }
     }
 
+    /// Id of its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills the server without a warning.
     pub fn kill(mut self) {
         self.child.kill().expect("killed");
