@@ -23,7 +23,7 @@ use crate::cell::part::{Family, Key, KeyColumn, Part};
 use crate::cell::plan::{Breaks, Coarseness, DAY_HOURS, cover};
 use crate::cell::stat::{Usage, UsageByVm};
 use crate::machine::fleet::{Fleet, Shape};
-use crate::store::{Grain, Snapshot, StoreError};
+use crate::store::{ExecutionColumns, Grain, Snapshot, StoreError};
 use crate::timeline::life::Place;
 use plimsoll_entity::value::varint::{Reader, Truncated};
 
@@ -188,6 +188,7 @@ impl Gathered {
             self.read_hours(sources, asked, family, &buckets).await?;
             self.read_deltas(sources, asked, family, &buckets).await?;
         }
+        let columns = execution_columns(asked);
         // An hour at a time: facts are read to the end before names are looked up on the same connection.
         for (window, tile) in &buckets.facts {
             for hour in window.tiles(Step::Hour) {
@@ -201,7 +202,7 @@ impl Gathered {
                         self.add_hour(sources, asked, facts, *tile, std::convert::identity).await?;
                     }
                     _ => {
-                        let facts = sources.snapshot.execution_stream(hour).await?.try_collect().await?;
+                        let facts = sources.snapshot.execution_stream(hour, columns).await?.try_collect().await?;
                         self.add_hour(sources, asked, facts, *tile, MeasuredExecution::from).await?;
                     }
                 }
@@ -547,6 +548,29 @@ impl Placed {
     fn error(&self, at: usize) -> Option<(u32, u32)> {
         let failed = self.outcomes[at] == plimsoll_entity::value::label::Outcome::Failed.code() as u8;
         (failed && self.errors[at] != 0 && self.atoms[at] != SKIP).then_some((self.atoms[at], self.errors[at]))
+    }
+}
+
+/// The columns of executions that a question needs.
+fn execution_columns(asked: &Gathering<'_>) -> ExecutionColumns {
+    let mut used: Vec<KeyColumn> = asked.by.iter().map(|dimension| dimension.column()).collect();
+    used.extend(asked.filter.columns_used());
+    let wants = |part: Part| asked.parts.contains(&part);
+    let caller =
+        |column: &KeyColumn| matches!(column, KeyColumn::Application | KeyColumn::User | KeyColumn::Department | KeyColumn::Project);
+    ExecutionColumns {
+        caller: used.iter().any(caller) || wants(Part::Users),
+        vm: used.contains(&KeyColumn::Vm) || wants(Part::Usage),
+        usage: wants(Part::Usage),
+        queued_at: wants(Part::Queue),
+        measures: [
+            wants(Part::CheckpointLoad),
+            wants(Part::ModelInit),
+            wants(Part::Inference),
+            wants(Part::InputSize) || wants(Part::InputCorrelation) || wants(Part::SizedExecutions),
+            wants(Part::OutputSize) || wants(Part::OutputCorrelation) || wants(Part::SizedExecutions),
+            wants(Part::GpuMemory),
+        ],
     }
 }
 

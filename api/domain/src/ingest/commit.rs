@@ -17,7 +17,7 @@ use super::writer::{DirtyMarks, WriterState};
 use crate::cell::delta::delta_blocks;
 use crate::cell::fact::MeasuredExecution;
 use crate::cell::part::Family;
-use crate::store::{Attribute, ColumnData, Kind, NameDimension, OR_IGNORE, Rows, Store, StoreError, Value, WriteTx};
+use crate::store::{Attribute, ColumnData, ExecutionFact, Kind, NameDimension, OR_IGNORE, Rows, Store, StoreError, Value, WriteTx};
 
 /// Races with other processes over the same keys that one transaction bears.
 const KEY_ROUNDS_MAX: usize = 5;
@@ -114,7 +114,7 @@ pub async fn commit(store: &Store, state: &mut WriterState, batch: &Batch) -> Re
     let sorted = Sorted::new(&events, &mut verdicts, &names);
     delete_refused_keys(&mut tx, &events, &verdicts).await?;
     let gpu_index_max = insert_facts(&mut tx, &sorted, &mut verdicts, &names, &state.gpu_index_max, now).await?;
-    let capped = capped_names(&events, &verdicts, &names);
+    let capped = if names.is_capped { capped_names(&events, &verdicts, &names) } else { HashMap::new() };
     let new: Names = names.new;
     tx.commit().await?;
     state.names.absorb(new);
@@ -276,6 +276,7 @@ async fn insert_facts(
 ) -> Result<HashMap<u32, u16>, StoreError> {
     let facts = rows::execution_facts(&sorted.executions, names);
     let execution_rows = rows::execution_rows(&sorted.executions, &facts);
+    let told: Vec<Told> = facts.iter().map(Told::from).collect();
     let measured: Vec<MeasuredExecution> = facts.into_iter().map(MeasuredExecution::from).collect();
     // The cells are worked out while the database takes the rows.
     let execution_deltas = tokio::task::spawn_blocking(move || delta_blocks(&Family::OF_EXECUTIONS, &measured));
@@ -291,15 +292,29 @@ async fn insert_facts(
     deltas.extend(delta_blocks(&[Family::GpuSample], &rows::gpu_sample_facts(&gpu_samples)));
     deltas.extend(execution_deltas.await.map_err(|source| StoreError::Encode(Box::new(source)))?);
     tx.delta_append(deltas, now).await?;
-    tx.dirty_append(dirty_marks(sorted, &vm_samples, &gpu_samples, names).encode()).await?;
-    tell_attributes(tx, sorted, names).await?;
-    tx.vm_touch(&touched(sorted, &vm_samples, &gpu_samples, names)).await?;
-    let news = gpu_indices(sorted, &gpu_samples, names, gpu_index_max);
+    tx.dirty_append(dirty_marks(sorted, &told, &vm_samples, &gpu_samples, names).encode()).await?;
+    tell_attributes(tx, sorted, &told, names).await?;
+    tx.vm_touch(&touched(sorted, &told, &vm_samples, &gpu_samples)).await?;
+    let news = gpu_indices(sorted, &told, &gpu_samples, names, gpu_index_max);
     let changed = tx.gpu_index_raise(&news).await?;
     if changed || !sorted.vm_states.is_empty() {
         tx.execute("UPDATE counter SET value = value + 1 WHERE name = 'fleet_version'", &[]).await?;
     }
     Ok(news)
+}
+
+/// Ids of an execution's names that are needed more than once; 0 where unknown.
+#[derive(Clone, Copy)]
+struct Told {
+    vm: u32,
+    department: u32,
+    project: u32,
+}
+
+impl From<&ExecutionFact> for Told {
+    fn from(fact: &ExecutionFact) -> Self {
+        Self { vm: fact.vm_id, department: fact.department_id, project: fact.project_id }
+    }
 }
 
 async fn insert_vm_samples<'e>(
@@ -359,14 +374,15 @@ async fn insert_samples<'e, E>(
 
 fn dirty_marks(
     sorted: &Sorted<'_>,
+    told: &[Told],
     vm_samples: &[Identified<'_, VmSample>],
     gpu_samples: &[Identified<'_, GpuSample>],
     names: &Resolved<'_>,
 ) -> DirtyMarks {
     let mut marks = DirtyMarks::default();
     let vm = |name: Option<&String>| name.and_then(|name| names.simple(NameDimension::Vm, name)).unwrap_or(0);
-    for row in &sorted.executions {
-        marks.machine(vm(row.event.vm.as_ref()), row.event.started_at, row.event.finished_at);
+    for (row, told) in sorted.executions.iter().zip(told) {
+        marks.machine(told.vm, row.event.started_at, row.event.finished_at);
         marks.job(rows::job_key(row.event.job.as_deref(), row.event.id));
     }
     for row in &sorted.jobs {
@@ -385,19 +401,17 @@ fn dirty_marks(
 /// From when to when samples, loads and executions touched each machine.
 fn touched(
     sorted: &Sorted<'_>,
+    told: &[Told],
     vm_samples: &[Identified<'_, VmSample>],
     gpu_samples: &[Identified<'_, GpuSample>],
-    names: &Resolved<'_>,
 ) -> BTreeMap<u32, (i64, i64)> {
     let mut touched: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
     let mut touch = |vm: u32, from: Instant, to: Instant| {
         let stretch = touched.entry(vm).or_insert((from.0, to.0));
         *stretch = (stretch.0.min(from.0), stretch.1.max(to.0));
     };
-    for row in &sorted.executions {
-        if let Some(vm) = row.event.vm.as_ref().and_then(|vm| names.simple(NameDimension::Vm, vm)) {
-            touch(vm, row.event.started_at, row.event.finished_at);
-        }
+    for (row, told) in sorted.executions.iter().zip(told).filter(|(_, told)| told.vm != 0) {
+        touch(told.vm, row.event.started_at, row.event.finished_at);
     }
     sorted.loads.iter().for_each(|row| touch(row.id, row.event.started_at, row.event.finished_at));
     vm_samples.iter().for_each(|row| touch(row.id, row.event.at, row.event.at));
@@ -405,26 +419,21 @@ fn touched(
     touched
 }
 
-async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, names: &Resolved<'_>) -> Result<(), StoreError> {
+async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, told: &[Told], names: &Resolved<'_>) -> Result<(), StoreError> {
     let (mut types, mut departments) = (BTreeMap::new(), BTreeMap::new());
-    let newest = |told: &mut BTreeMap<u32, (i64, Uuid, u32)>, subject: Option<u32>, news: (i64, Uuid, u32)| {
-        if let Some(subject) = subject {
-            let known = told.entry(subject).or_insert(news);
-            *known = (*known).max(news);
-        }
+    let newest = |newest: &mut BTreeMap<u32, (i64, Uuid, u32)>, subject: u32, news: (i64, Uuid, u32)| {
+        let known = newest.entry(subject).or_insert(news);
+        *known = (*known).max(news);
     };
-    let id = |dimension, name: Option<&String>| name.and_then(|name| names.simple(dimension, name));
-    for row in &sorted.executions {
+    for (row, told) in sorted.executions.iter().zip(told) {
         let event = row.event;
-        if let Some(kind) = id(NameDimension::ModelType, event.model_type.as_ref()) {
-            newest(&mut types, names.simple(NameDimension::Model, &event.model.model), (event.finished_at.0, event.id, kind));
+        if let Some(kind) = event.model_type.as_ref().and_then(|kind| names.simple(NameDimension::ModelType, kind))
+            && let Some(model) = names.simple(NameDimension::Model, &event.model.model)
+        {
+            newest(&mut types, model, (event.finished_at.0, event.id, kind));
         }
-        if let Some(department) = id(NameDimension::Department, event.caller.department.as_ref()) {
-            newest(
-                &mut departments,
-                id(NameDimension::Project, event.caller.project.as_ref()),
-                (event.finished_at.0, event.id, department),
-            );
+        if told.department != 0 && told.project != 0 {
+            newest(&mut departments, told.project, (event.finished_at.0, event.id, told.department));
         }
     }
     tx.attribute_tell(Attribute::ModelType, &types).await?;
@@ -434,6 +443,7 @@ async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, names: &Resolved
 /// The highest GPU index of each machine that is higher than what is known.
 fn gpu_indices(
     sorted: &Sorted<'_>,
+    told: &[Told],
     gpu_samples: &[Identified<'_, GpuSample>],
     names: &Resolved<'_>,
     known: &HashMap<u32, u16>,
@@ -448,7 +458,9 @@ fn gpu_indices(
         }
     };
     let vm = |name: Option<&String>| name.and_then(|name| names.simple(NameDimension::Vm, name));
-    sorted.executions.iter().for_each(|row| tell(vm(row.event.vm.as_ref()), row.event.gpus.last().copied()));
+    for (row, told) in sorted.executions.iter().zip(told).filter(|(_, told)| told.vm != 0) {
+        tell(Some(told.vm), row.event.gpus.last().copied());
+    }
     sorted.jobs.iter().for_each(|row| tell(vm(row.event.vm.as_ref()), row.event.gpus.last().copied()));
     sorted.loads.iter().for_each(|row| tell(Some(row.id), row.event.gpu));
     gpu_samples.iter().for_each(|row| tell(Some(row.id), Some(row.event.gpu)));

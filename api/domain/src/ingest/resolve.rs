@@ -4,9 +4,10 @@
 //! names of one dimension and day are capped, so that a client that puts a request id into `user` does not drown the store.
 //! Must not know: facts, cells.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::Hasher as _;
 
+use hashbrown::HashMap;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use uuid::Uuid;
 
@@ -94,6 +95,8 @@ pub struct Resolved<'a> {
     cached: &'a Names,
     /// What this transaction found or made.
     pub new: Names,
+    /// Whether a name was left out because its dimension is over the daily cap.
+    pub is_capped: bool,
 }
 
 impl Resolved<'_> {
@@ -166,7 +169,7 @@ fn artifacts(event: &Event) -> (Option<&ModelVersion>, &[CheckpointVersion], boo
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn resolve<'a>(tx: &mut WriteTx, cached: &'a Names, events: &[&Event], day: i32) -> Result<Resolved<'a>, StoreError> {
-    let mut resolved = Resolved { cached, new: Names::default() };
+    let mut resolved = Resolved { cached, new: Names::default(), is_capped: false };
     let unknown: Vec<&Event> = events
         .iter()
         .copied()
@@ -252,6 +255,7 @@ async fn find_or_make(tx: &mut WriteTx, resolved: &mut Resolved<'_>, missing: Mi
         names.retain(|name| !found.contains_key(name));
         if !names.is_empty() {
             let left = NEW_NAMES_PER_DAY_MAX.saturating_sub(tx.name_count_of_day(dimension, day).await?);
+            resolved.is_capped |= names.len() as u64 > left;
             names.truncate(usize::try_from(left).unwrap_or(usize::MAX));
             found.extend(tx.name_ids(dimension, &names, Some(day)).await?);
         }
@@ -284,6 +288,7 @@ async fn find_or_make_combinations(tx: &mut WriteTx, resolved: &mut Resolved<'_>
     wanted.retain(|(fingerprint, ..)| !found.contains_key(fingerprint));
     if !wanted.is_empty() {
         let left = NEW_NAMES_PER_DAY_MAX.saturating_sub(tx.name_count_of_day(NameDimension::Combination, day).await?);
+        resolved.is_capped |= wanted.len() as u64 > left;
         wanted.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         wanted.sort_unstable_by_key(|(fingerprint, ..)| *fingerprint);
         found.extend(tx.combination_insert(&wanted, day).await?);

@@ -33,6 +33,8 @@ const SQLITE_BINDS_MAX: usize = 32_766;
 const SQLITE_ROWS_MAX: usize = 512;
 /// Rows of one PostgreSQL statement at most.
 const POSTGRES_ROWS_MAX: usize = 10_000;
+/// Rows that SQLite's thread reads before anybody has taken them.
+const ROWS_AHEAD: usize = 1_024;
 /// Write-ahead pages before SQLite checkpoints (32 MiB).
 const WAL_PAGES: &str = "8000";
 
@@ -135,6 +137,8 @@ impl Pools {
             .foreign_keys(false)
             .pragma("wal_autocheckpoint", WAL_PAGES)
             .pragma("temp_store", "memory")
+            // With fewer, the reading thread and the one that takes its rows wake each other all the time.
+            .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -333,20 +337,57 @@ impl WriteTx {
     /// [`StoreError`] from the database.
     pub async fn insert(&mut self, rows: &Rows, on_conflict: &str) -> Result<u64, StoreError> {
         let mut inserted = 0;
-        let mut from = 0;
-        while from < rows.count {
-            let left = rows.count - from;
-            let size = match self {
-                Self::Sqlite(_) => sqlite_chunk(left, rows.columns.len()),
-                Self::Postgres(_) => left.min(POSTGRES_ROWS_MAX),
-            };
-            inserted += match self {
-                Self::Sqlite(tx) => insert_sqlite(tx, rows, from..from + size, on_conflict).await,
-                Self::Postgres(tx) => insert_postgres(tx, rows, from..from + size, on_conflict).await,
-            }?;
-            from += size;
+        let mut ranges = self.chunks(rows);
+        let Some(first) = ranges.next() else { return Ok(0) };
+        let mut next = Some(self.statement(rows, first, on_conflict)?);
+        while let Some(statement) = next.take() {
+            let range = ranges.next();
+            let backend = self.backend();
+            // The next statement is put together while the database works on this one.
+            let (done, prepared) = tokio::join!(self.run(statement), async move {
+                range.map(|range| Statement::new(backend, rows, range, on_conflict)).transpose()
+            });
+            inserted += done?;
+            next = prepared?;
         }
         Ok(inserted)
+    }
+
+    /// Ranges of rows that one statement takes.
+    fn chunks(&self, rows: &Rows) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let (count, columns, backend) = (rows.count, rows.columns.len(), self.backend());
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            let left = count - from;
+            let size = if backend == DbBackend::Postgres { left.min(POSTGRES_ROWS_MAX) } else { sqlite_chunk(left, columns) };
+            from += size;
+            (left > 0).then(|| from - size..from)
+        })
+    }
+
+    const fn backend(&self) -> DbBackend {
+        match self {
+            Self::Sqlite(_) => DbBackend::Sqlite,
+            Self::Postgres(_) => DbBackend::Postgres,
+        }
+    }
+
+    fn statement(&self, rows: &Rows, range: std::ops::Range<usize>, on_conflict: &str) -> Result<Statement, StoreError> {
+        Statement::new(self.backend(), rows, range, on_conflict)
+    }
+
+    async fn run(&mut self, statement: Statement) -> Result<u64, StoreError> {
+        match (self, statement.arguments) {
+            (Self::Sqlite(tx), BoundArguments::Sqlite(arguments)) => {
+                let query = sqlx::query_with(AssertSqlSafe(statement.sql), arguments);
+                query.execute(&mut **tx).await.map(|done| done.rows_affected()).map_err(StoreError::write)
+            }
+            (Self::Postgres(tx), BoundArguments::Postgres(arguments)) => {
+                let query = sqlx::query_with(AssertSqlSafe(statement.sql), arguments);
+                query.execute(&mut **tx).await.map(|done| done.rows_affected()).map_err(StoreError::write)
+            }
+            _ => Err(StoreError::Inconsistent("statement")),
+        }
     }
 
     /// Marks a point to which [`WriteTx::restore`] goes back.
@@ -400,57 +441,63 @@ fn column_names(rows: &Rows) -> String {
     rows.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-async fn insert_sqlite(
-    tx: &mut Transaction<'static, Sqlite>,
-    rows: &Rows,
-    range: std::ops::Range<usize>,
-    on_conflict: &str,
-) -> Result<u64, StoreError> {
-    let place = format!("({})", vec!["?"; rows.columns.len()].join(", "));
-    let sql = format!("INSERT INTO {} ({}) VALUES {} {on_conflict}", rows.table, column_names(rows), vec![place; range.len()].join(", "));
-    let mut arguments = SqliteArguments::default();
-    arguments.reserve(range.len() * rows.columns.len(), 0);
-    for row in range {
-        for (_, data) in &rows.columns {
-            match data {
-                ColumnData::Ints(values) => arguments.add(values[row]),
-                ColumnData::Floats(values) => arguments.add(values[row]),
-                ColumnData::Bools(values) => arguments.add(values[row]),
-                ColumnData::Texts(values) => arguments.add(values[row].as_deref()),
-                ColumnData::Uuids(values) => arguments.add(values[row]),
-                ColumnData::Bytes(values) => arguments.add(values[row].as_deref()),
-            }
-            .map_err(StoreError::encode)?;
-        }
-    }
-    let done = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut **tx).await.map_err(StoreError::write)?;
-    Ok(done.rows_affected())
+/// An insert with its values.
+struct Statement {
+    sql: String,
+    arguments: BoundArguments,
 }
 
-async fn insert_postgres(
-    tx: &mut Transaction<'static, Postgres>,
-    rows: &Rows,
-    range: std::ops::Range<usize>,
-    on_conflict: &str,
-) -> Result<u64, StoreError> {
-    let mut arguments = PgArguments::default();
-    let mut arrays = Vec::with_capacity(rows.columns.len());
-    for (at, (_, data)) in rows.columns.iter().enumerate() {
-        let range = range.clone();
-        let (kind, added) = match data {
-            ColumnData::Ints(values) => ("bigint", arguments.add(&values[range])),
-            ColumnData::Floats(values) => ("double precision", arguments.add(&values[range])),
-            ColumnData::Bools(values) => ("boolean", arguments.add(&values[range])),
-            ColumnData::Texts(values) => ("text", arguments.add(&values[range])),
-            ColumnData::Uuids(values) => ("uuid", arguments.add(&values[range])),
-            ColumnData::Bytes(values) => ("bytea", arguments.add(&values[range])),
-        };
-        added.map_err(StoreError::encode)?;
-        arrays.push(format!("${}::{kind}[]", at + 1));
+enum BoundArguments {
+    Sqlite(SqliteArguments),
+    Postgres(PgArguments),
+}
+
+impl Statement {
+    fn new(backend: DbBackend, rows: &Rows, range: std::ops::Range<usize>, on_conflict: &str) -> Result<Self, StoreError> {
+        if backend == DbBackend::Postgres { Self::postgres(rows, range, on_conflict) } else { Self::sqlite(rows, range, on_conflict) }
     }
-    let sql = format!("INSERT INTO {} ({}) SELECT * FROM UNNEST({}) {on_conflict}", rows.table, column_names(rows), arrays.join(", "));
-    let done = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut **tx).await.map_err(StoreError::write)?;
-    Ok(done.rows_affected())
+
+    fn sqlite(rows: &Rows, range: std::ops::Range<usize>, on_conflict: &str) -> Result<Self, StoreError> {
+        let place = format!("({})", vec!["?"; rows.columns.len()].join(", "));
+        let sql =
+            format!("INSERT INTO {} ({}) VALUES {} {on_conflict}", rows.table, column_names(rows), vec![place; range.len()].join(", "));
+        let mut arguments = SqliteArguments::default();
+        arguments.reserve(range.len() * rows.columns.len(), 0);
+        for row in range {
+            for (_, data) in &rows.columns {
+                match data {
+                    ColumnData::Ints(values) => arguments.add(values[row]),
+                    ColumnData::Floats(values) => arguments.add(values[row]),
+                    ColumnData::Bools(values) => arguments.add(values[row]),
+                    ColumnData::Texts(values) => arguments.add(values[row].as_deref()),
+                    ColumnData::Uuids(values) => arguments.add(values[row]),
+                    ColumnData::Bytes(values) => arguments.add(values[row].as_deref()),
+                }
+                .map_err(StoreError::encode)?;
+            }
+        }
+        Ok(Self { sql, arguments: BoundArguments::Sqlite(arguments) })
+    }
+
+    fn postgres(rows: &Rows, range: std::ops::Range<usize>, on_conflict: &str) -> Result<Self, StoreError> {
+        let mut arguments = PgArguments::default();
+        let mut arrays = Vec::with_capacity(rows.columns.len());
+        for (at, (_, data)) in rows.columns.iter().enumerate() {
+            let range = range.clone();
+            let (kind, added) = match data {
+                ColumnData::Ints(values) => ("bigint", arguments.add(&values[range])),
+                ColumnData::Floats(values) => ("double precision", arguments.add(&values[range])),
+                ColumnData::Bools(values) => ("boolean", arguments.add(&values[range])),
+                ColumnData::Texts(values) => ("text", arguments.add(&values[range])),
+                ColumnData::Uuids(values) => ("uuid", arguments.add(&values[range])),
+                ColumnData::Bytes(values) => ("bytea", arguments.add(&values[range])),
+            };
+            added.map_err(StoreError::encode)?;
+            arrays.push(format!("${}::{kind}[]", at + 1));
+        }
+        let sql = format!("INSERT INTO {} ({}) SELECT * FROM UNNEST({}) {on_conflict}", rows.table, column_names(rows), arrays.join(", "));
+        Ok(Self { sql, arguments: BoundArguments::Postgres(arguments) })
+    }
 }
 
 macro_rules! arguments {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a window is read in order of time and never held as a whole.
 
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream, StreamExt as _};
 use plimsoll_entity::value::time::{Instant, Window};
 use plimsoll_entity::value::varint::{Reader, put_u64};
 use sea_orm::{ConnectionTrait, QueryResult, Statement, StreamTrait};
@@ -82,42 +82,94 @@ pub struct ExecutionFact {
     pub cpu_seconds: Option<f64>,
 }
 
-/// Columns of an [`ExecutionFact`], in the order in which it is read.
-const EXECUTION_COLUMNS: &str = "finished_at, started_at, queued_at, combination_id, application_id, user_id, department_id, project_id, vm_id, gpus, \
-     outcome, error_type_id, checkpoint_load_ms, model_init_ms, inference_ms, input_bytes, output_bytes, gpu_memory_peak_bytes, cpu_seconds";
+/// Which columns of an execution a question reads; end, start, combination, outcome and error type are always read. Each column
+/// costs a row as much as the row itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecutionColumns {
+    /// Application, user, department, project.
+    pub caller: bool,
+    /// Machine.
+    pub vm: bool,
+    /// GPUs named and CPU seconds.
+    pub usage: bool,
+    /// When it was queued.
+    pub queued_at: bool,
+    /// Load, init, inference in milliseconds; input, output, peak GPU memory in bytes.
+    pub measures: [bool; 6],
+}
+
+/// Names of [`ExecutionColumns::measures`].
+const MEASURES: [&str; 6] = ["checkpoint_load_ms", "model_init_ms", "inference_ms", "input_bytes", "output_bytes", "gpu_memory_peak_bytes"];
+
+impl ExecutionColumns {
+    /// The columns as they are selected, in the order in which a row is read.
+    fn list(self) -> String {
+        let mut names = vec!["finished_at", "started_at", "combination_id", "outcome", "error_type_id"];
+        if self.caller {
+            names.extend(["application_id", "user_id", "department_id", "project_id"]);
+        }
+        if self.vm {
+            names.push("vm_id");
+        }
+        if self.usage {
+            names.extend(["gpus", "cpu_seconds"]);
+        }
+        if self.queued_at {
+            names.push("queued_at");
+        }
+        names.extend(MEASURES.into_iter().zip(self.measures).filter(|(_, wanted)| *wanted).map(|(name, _)| name));
+        names.join(", ")
+    }
+}
 
 fn id(row: &QueryResult, at: usize) -> Result<u32, sea_orm::DbErr> {
     row.try_get_by_index::<Option<i32>>(at).map(|id| id.map_or(0, |id| id as u32))
 }
 
-fn execution_fact(row: &QueryResult) -> Result<ExecutionFact, StoreError> {
-    let read = || -> Result<(ExecutionFact, Option<Vec<u8>>), sea_orm::DbErr> {
-        let fact = ExecutionFact {
-            finished_at: Instant(row.try_get_by_index(0)?),
-            started_at: Instant(row.try_get_by_index(1)?),
-            queued_at: row.try_get_by_index::<Option<i64>>(2)?.map(Instant),
-            combination_id: id(row, 3)?,
-            application_id: id(row, 4)?,
-            user_id: id(row, 5)?,
-            department_id: id(row, 6)?,
-            project_id: id(row, 7)?,
-            vm_id: id(row, 8)?,
-            gpus_named: 0,
-            outcome: row.try_get_by_index(10)?,
-            error_type_id: id(row, 11)?,
-            checkpoint_load_ms: row.try_get_by_index(12)?,
-            model_init_ms: row.try_get_by_index(13)?,
-            inference_ms: row.try_get_by_index(14)?,
-            input_bytes: row.try_get_by_index(15)?,
-            output_bytes: row.try_get_by_index(16)?,
-            gpu_memory_peak_bytes: row.try_get_by_index(17)?,
-            cpu_seconds: row.try_get_by_index(18)?,
-        };
-        Ok((fact, row.try_get_by_index(9)?))
-    };
-    let (mut fact, gpus) = read().map_err(StoreError::read)?;
+fn execution_fact(row: &QueryResult, columns: ExecutionColumns) -> Result<ExecutionFact, StoreError> {
+    let mut fact = ExecutionFact::default();
+    let gpus = read_execution(row, columns, &mut fact).map_err(StoreError::read)?;
     fact.gpus_named = decode_gpus(gpus.as_deref())?.len();
     Ok(fact)
+}
+
+fn read_execution(row: &QueryResult, columns: ExecutionColumns, fact: &mut ExecutionFact) -> Result<Option<Vec<u8>>, sea_orm::DbErr> {
+    fact.finished_at = Instant(row.try_get_by_index(0)?);
+    fact.started_at = Instant(row.try_get_by_index(1)?);
+    fact.combination_id = id(row, 2)?;
+    fact.outcome = row.try_get_by_index(3)?;
+    fact.error_type_id = id(row, 4)?;
+    let (mut at, mut gpus) = (5, None);
+    if columns.caller {
+        (fact.application_id, fact.user_id) = (id(row, at)?, id(row, at + 1)?);
+        (fact.department_id, fact.project_id) = (id(row, at + 2)?, id(row, at + 3)?);
+        at += 4;
+    }
+    if columns.vm {
+        fact.vm_id = id(row, at)?;
+        at += 1;
+    }
+    if columns.usage {
+        gpus = row.try_get_by_index(at)?;
+        fact.cpu_seconds = row.try_get_by_index(at + 1)?;
+        at += 2;
+    }
+    if columns.queued_at {
+        fact.queued_at = row.try_get_by_index::<Option<i64>>(at)?.map(Instant);
+        at += 1;
+    }
+    for (measure, _) in columns.measures.into_iter().enumerate().filter(|(_, wanted)| *wanted) {
+        match measure {
+            0 => fact.checkpoint_load_ms = row.try_get_by_index(at)?,
+            1 => fact.model_init_ms = row.try_get_by_index(at)?,
+            2 => fact.inference_ms = row.try_get_by_index(at)?,
+            3 => fact.input_bytes = row.try_get_by_index(at)?,
+            4 => fact.output_bytes = row.try_get_by_index(at)?,
+            _ => fact.gpu_memory_peak_bytes = row.try_get_by_index(at)?,
+        }
+        at += 1;
+    }
+    Ok(gpus)
 }
 
 /// A machine sample as the figures need it.
@@ -166,10 +218,11 @@ impl Snapshot {
     pub async fn execution_stream(
         &self,
         window: Window,
+        columns: ExecutionColumns,
     ) -> Result<impl Stream<Item = Result<ExecutionFact, StoreError>> + Send + '_, StoreError> {
-        let sql = format!("SELECT {EXECUTION_COLUMNS} FROM execution WHERE finished_at >= ? AND finished_at < ?");
+        let sql = format!("SELECT {} FROM execution WHERE finished_at >= ? AND finished_at < ?", columns.list());
         let rows = self.stream(&sql, window).await?;
-        Ok(rows.map_err(StoreError::read).and_then(|row| async move { execution_fact(&row) }))
+        Ok(rows.map(move |row| execution_fact(&row.map_err(StoreError::read)?, columns)))
     }
 
     /// Machine samples in the window.
@@ -184,7 +237,7 @@ impl Snapshot {
              disk_total_bytes, network_received_bytes, network_sent_bytes, network_errors, disk_read_bytes, disk_written_bytes, disk_read_ops, \
              disk_write_ops FROM vm_sample WHERE at >= ? AND at < ?";
         let rows = self.stream(sql, window).await?;
-        Ok(rows.map_err(StoreError::read).and_then(|row| async move { vm_sample_fact(&row).map_err(StoreError::read) }))
+        Ok(rows.map(|row| vm_sample_fact(&row.map_err(StoreError::read)?).map_err(StoreError::read)))
     }
 
     /// GPU samples in the window.
@@ -197,7 +250,7 @@ impl Snapshot {
     ) -> Result<impl Stream<Item = Result<GpuSampleFact, StoreError>> + Send + '_, StoreError> {
         let sql = "SELECT at, vm_id, utilization_ratio, memory_used_bytes, memory_total_bytes, temperature_celsius, power_watts FROM gpu_sample WHERE at >= ? AND at < ?";
         let rows = self.stream(sql, window).await?;
-        Ok(rows.map_err(StoreError::read).and_then(|row| async move { gpu_sample_fact(&row).map_err(StoreError::read) }))
+        Ok(rows.map(|row| gpu_sample_fact(&row.map_err(StoreError::read)?).map_err(StoreError::read)))
     }
 
     async fn stream<'a>(

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 pub use audit::AuditRow;
 pub use cells::{CellBlock, DeltaBlock, Grain};
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
-pub use facts::{ExecutionFact, GpuSampleFact, VmSampleFact, decode_gpus, encode_gpus};
+pub use facts::{ExecutionColumns, ExecutionFact, GpuSampleFact, VmSampleFact, decode_gpus, encode_gpus};
 pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use marks::DirtyKind;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
