@@ -226,6 +226,7 @@ fn gate_limits(config: &Config) -> plimsoll_gate::Limits {
         depth: own.depth,
         root_fields: own.root_fields,
         aliases: own.aliases,
+        cost: own.complexity,
         directives: own.directives,
         errors_per_answer: own.errors_per_answer,
         request_body_size_bytes: own.request_body_bytes,

@@ -6,13 +6,13 @@
 
 use std::fmt::Write as _;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::{AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, TransactionTrait};
 use sea_orm::{SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Postgres, Row, Sqlite, Transaction};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Postgres, Row, Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -21,8 +21,10 @@ use super::StoreError;
 const READERS_MAX: u32 = 8;
 /// Connections that write on PostgreSQL (SQLite has one).
 const WRITERS_MAX: u32 = 4;
-/// How long a statement may run on PostgreSQL; SQLite statements stream rows and stop when nobody reads on.
-const STATEMENT_TIMEOUT_MS: u64 = 30_000;
+/// How long a statement may run on PostgreSQL, and a snapshot's statements together on SQLite.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Instructions of SQLite's machine between two looks at the time: some ten microseconds.
+const OPERATIONS_BETWEEN_LOOKS: i32 = 10_000;
 /// How long to wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process' lock.
@@ -37,6 +39,13 @@ const POSTGRES_ROWS_MAX: usize = 10_000;
 const ROWS_AHEAD: usize = 1_024;
 /// Write-ahead pages before SQLite checkpoints (32 MiB).
 const WAL_PAGES: &str = "8000";
+
+/// From now on the statements of this connection have so long; what runs on is interrupted.
+async fn limit_time(connection: &mut SqliteConnection, time: Duration) -> Result<(), sqlx::Error> {
+    let begun = Instant::now();
+    connection.lock_handle().await?.set_progress_handler(OPERATIONS_BETWEEN_LOOKS, move || begun.elapsed() < time);
+    Ok(())
+}
 
 /// A value that is bound or read.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,6 +160,13 @@ impl Pools {
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(|connection, _| Box::pin(limit_time(connection, STATEMENT_TIMEOUT)))
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    limit_time(connection, STATEMENT_TIMEOUT).await?;
+                    Ok(true)
+                })
+            })
             .connect_with(options.pragma("cache_size", "-4096").pragma("query_only", "on"))
             .await
             .map_err(StoreError::connect)?;
@@ -161,7 +177,7 @@ impl Pools {
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| StoreError::Url)?
             .application_name("plimsoll")
-            .options([("statement_timeout", STATEMENT_TIMEOUT_MS.to_string()), ("jit", "off".to_owned())])
+            .options([("statement_timeout", STATEMENT_TIMEOUT.as_millis().to_string()), ("jit", "off".to_owned())])
             .disable_statement_logging();
         let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
         let writer = pool(WRITERS_MAX).connect_with(options.clone()).await.map_err(StoreError::connect)?;
@@ -570,5 +586,17 @@ mod tests {
         assert_eq!(sqlite_chunk(256, 24), 256);
         assert_eq!(sqlite_chunk(1, 24), 1);
         assert_eq!(sqlite_chunk(5000, 100), 256);
+    }
+
+    #[tokio::test]
+    async fn a_sqlite_statement_that_runs_on_is_interrupted() {
+        use sqlx::{Connection as _, Executor as _};
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        limit_time(&mut connection, Duration::from_millis(20)).await.unwrap();
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let error = connection.fetch_one(endless).await.unwrap_err();
+        assert!(error.to_string().contains("interrupted"), "{error}");
+        limit_time(&mut connection, Duration::from_secs(60)).await.unwrap();
+        connection.fetch_one("SELECT 1").await.unwrap();
     }
 }
