@@ -289,7 +289,7 @@ async fn bytes_in_flight_have_a_limit() {
     let Some(database) = Database::postgres("in_flight").await else { return };
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("plimsoll.toml");
-    std::fs::write(&config, "[limits]\ningest_body_bytes = 16384\ningest_line_bytes = 4096\ningest_in_flight_bytes = 16384\n").unwrap();
+    std::fs::write(&config, "[limits]\ningest_body_bytes = 16384\ningest_in_flight_bytes = 16384\n").unwrap();
     let (server, proxy) = behind_a_proxy(&database, &[("PLIMSOLL_CONFIG", config.to_str().unwrap())]).await;
     assert_eq!(counts(&sent(&server.url, good(0)).await), (1, 0, 0));
     proxy.set(Line::Held);
