@@ -7,6 +7,7 @@ use sea_orm_migration::prelude::MigrationTrait;
 pub use sea_orm_migration::prelude::MigratorTrait;
 
 mod m20261124_000001_foundation;
+mod m20261124_000002_timelines;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -15,6 +16,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261124_000001_foundation::Migration)]
+        vec![Box::new(m20261124_000001_foundation::Migration), Box::new(m20261124_000002_timelines::Migration)]
     }
 }

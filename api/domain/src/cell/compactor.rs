@@ -95,7 +95,7 @@ impl Compactor {
         }
         self.searched_at = Some(now);
         let snapshot = self.store.snapshot().await?;
-        for family in Family::ALL {
+        for family in Family::ADDITIVE {
             for day in snapshot.day_without_block_list(family, now.day()).await? {
                 self.open_days.entry((family, day)).or_insert(Instant(0));
             }

@@ -48,7 +48,9 @@ pub enum Family {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 5] = [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample];
+    pub const ALL: [Self; 5] = Self::ADDITIVE;
+    /// The families that ingestion adds to and the compactor folds; the others are derived.
+    pub const ADDITIVE: [Self; 5] = [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample];
     /// The families of executions, the cheapest first.
     pub const OF_EXECUTIONS: [Self; 3] = [Self::Combination, Self::Machine, Self::Caller];
 

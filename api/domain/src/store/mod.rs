@@ -6,8 +6,10 @@
 
 mod audit;
 mod cells;
+mod derived;
 mod dialect;
 mod facts;
+mod leases;
 mod lists;
 mod machines;
 mod marks;
@@ -25,8 +27,10 @@ use crate::clock::Clock;
 
 pub use audit::AuditRow;
 pub use cells::{CellBlock, DeltaBlock, Grain};
+pub use derived::DerivedKind;
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
 pub use facts::{ExecutionColumns, ExecutionFact, GpuSampleFact, VmSampleFact, decode_gpus, encode_gpus};
+pub use leases::Lease;
 pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use marks::DirtyKind;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
