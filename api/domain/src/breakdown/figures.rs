@@ -211,6 +211,35 @@ impl Merged<'_> {
     }
 }
 
+/// The distribution of a part over some atoms; none without values.
+#[must_use]
+pub fn distribution_of(gathered: &Gathered, part: Part, atoms: &[u32]) -> Option<Distribution> {
+    let merged = Merged::of(gathered, part, atoms)?;
+    merged.summary().map(|(summary, scale)| distribution(summary, scale))
+}
+
+/// The level of a part over some atoms; none without values.
+#[must_use]
+pub fn gauge_of(gathered: &Gathered, part: Part, atoms: &[u32]) -> Option<Gauge> {
+    let merged = Merged::of(gathered, part, atoms)?;
+    merged.summary().map(|(summary, scale)| gauge(summary, scale))
+}
+
+/// The sum of a part over some atoms.
+#[must_use]
+pub fn sum_of(gathered: &Gathered, part: Part, atoms: &[u32]) -> u64 {
+    Merged::of(gathered, part, atoms).map_or(0, |merged| merged.sum())
+}
+
+/// What one atom has of a part, and its scale.
+#[must_use]
+pub fn summary_of(gathered: &Gathered, part: Part, atom: u32) -> Option<(&Summary, f64)> {
+    match gathered.columns.get(&part) {
+        Some(Column::Summaries(rows, scale)) => rows.get(atom as usize).map(|row| (row, *scale)),
+        _ => None,
+    }
+}
+
 fn distribution(summary: &Summary, scale: f64) -> Distribution {
     let quantile = |q| summary.quantile(q).unwrap_or(summary.max);
     let sum_ms = summary.sum_scaled as f64 / scale;

@@ -169,7 +169,7 @@ async fn note_running(
 }
 
 fn ids_of(by: &[Dimension], vm: u32, place: Place) -> super::gather::Ids {
-    let mut ids = [0; super::DIMENSIONS_MAX];
+    let mut ids = [0; super::IDS_WIDTH];
     for (id, dimension) in ids.iter_mut().zip(by) {
         *id = match dimension {
             Dimension::InstanceType => place.instance_type_id,

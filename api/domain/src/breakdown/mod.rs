@@ -9,8 +9,12 @@ pub mod executions;
 pub mod figures;
 pub mod filter;
 pub mod gather;
+pub mod instance_types;
 pub mod machines;
+pub mod switching;
 pub mod table;
+pub mod timelines;
+pub mod usage;
 
 use crate::store::StoreError;
 
@@ -18,6 +22,8 @@ use crate::store::StoreError;
 pub const ROWS_MAX: usize = 10_000;
 /// Dimensions of one breakdown.
 pub const DIMENSIONS_MAX: usize = 4;
+/// Ids of one atom: its dimensions, and the combination where a figure needs it besides.
+pub const IDS_WIDTH: usize = DIMENSIONS_MAX + 1;
 /// Points of one series.
 pub const POINTS_MAX: usize = 2_000;
 /// Days of a window.

@@ -21,6 +21,10 @@ pub trait Fact {
     fn at(&self) -> Instant;
     /// All columns of its key.
     fn key(&self) -> Key;
+    /// Whether it is an execution, and counts as one.
+    fn is_execution(&self) -> bool {
+        false
+    }
     /// Adds it to one row of a column of `part`.
     fn add(&self, part: Part, column: &mut Column, row: usize);
 }
@@ -104,6 +108,10 @@ impl Fact for MeasuredExecution {
         key[KeyColumn::Outcome as usize] = self.fact.outcome as u32 + 1;
         key[KeyColumn::ErrorType as usize] = self.fact.error_type_id;
         key
+    }
+
+    fn is_execution(&self) -> bool {
+        true
     }
 
     #[inline]

@@ -179,17 +179,28 @@ impl Writer {
 /// Machines (with the hours that something touched) and jobs that have to be derived again.
 #[derive(Debug, Default)]
 pub struct DirtyMarks {
-    machine_hours: BTreeMap<u32, (i32, i32)>,
+    /// Hours of each machine as disjoint stretches (first, last).
+    machine_hours: BTreeMap<u32, BTreeMap<i32, i32>>,
     jobs: Vec<Uuid>,
 }
 
 impl DirtyMarks {
     /// Marks the hours of a machine from `from` to `to`.
     pub fn machine(&mut self, vm: u32, from: Instant, to: Instant) {
-        if vm != 0 {
-            let hours = self.machine_hours.entry(vm).or_insert((from.hour(), to.hour()));
-            *hours = (hours.0.min(from.hour()), hours.1.max(to.hour()));
+        if vm == 0 {
+            return;
         }
+        let stretches = self.machine_hours.entry(vm).or_default();
+        let (mut first, mut last) = (from.hour(), to.hour());
+        // Stretches that overlap or touch become one.
+        while let Some((start, end)) = stretches.range(..=last.saturating_add(1)).next_back().map(|(start, end)| (*start, *end)) {
+            if end < first.saturating_sub(1) {
+                break;
+            }
+            stretches.remove(&start);
+            (first, last) = (first.min(start), last.max(end));
+        }
+        stretches.insert(first, last);
     }
 
     /// Marks a job.
@@ -204,10 +215,13 @@ impl DirtyMarks {
         let mut encoded = Vec::new();
         if !self.machine_hours.is_empty() {
             let mut out = Vec::new();
-            for (vm, (from, to)) in self.machine_hours {
+            for (vm, stretches) in self.machine_hours {
                 put_u64(&mut out, u64::from(vm));
-                put_i64(&mut out, i64::from(from));
-                put_i64(&mut out, i64::from(to - from));
+                put_u64(&mut out, stretches.len() as u64);
+                for (first, last) in stretches {
+                    put_i64(&mut out, i64::from(first));
+                    put_u64(&mut out, u64::from(last.abs_diff(first)));
+                }
             }
             encoded.push((DirtyKind::MachineHours, out));
         }
@@ -228,17 +242,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_of_one_machine_are_one_stretch() {
+    fn marks_of_one_machine_are_few_stretches() {
         let mut marks = DirtyMarks::default();
-        marks.machine(3, Instant(5 * HOUR_US), Instant(7 * HOUR_US));
+        marks.machine(3, Instant(5 * HOUR_US), Instant(6 * HOUR_US));
         marks.machine(3, Instant(2 * HOUR_US), Instant(2 * HOUR_US));
+        marks.machine(3, Instant(7 * HOUR_US), Instant(7 * HOUR_US));
+        marks.machine(3, Instant(6 * HOUR_US), Instant(6 * HOUR_US));
         marks.machine(0, Instant(0), Instant(0));
         marks.job(Uuid::from_u128(9));
         marks.job(Uuid::from_u128(9));
         let encoded = marks.encode();
         assert_eq!(encoded.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [DirtyKind::MachineHours, DirtyKind::Jobs]);
         let mut reader = Reader::new(&encoded[0].1);
-        assert_eq!((reader.u64(), reader.i64(), reader.i64(), reader.is_empty()), (Ok(3), Ok(2), Ok(5), true));
+        assert_eq!((reader.u64(), reader.u64()), (Ok(3), Ok(2)));
+        assert_eq!((reader.i64(), reader.u64(), reader.i64(), reader.u64(), reader.is_empty()), (Ok(2), Ok(0), Ok(5), Ok(2), true));
         assert_eq!(encoded[1].1.len(), 16);
     }
 }

@@ -10,7 +10,7 @@ use super::{ColumnData, Rows, StoreError, WriteTx};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i16)]
 pub enum DirtyKind {
-    /// Machine, first hour, further hours: varints.
+    /// Machine, number of stretches, for each its first hour and how many follow: varints.
     MachineHours = 1,
     /// Job keys, 16 bytes each.
     Jobs = 2,
