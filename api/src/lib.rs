@@ -25,6 +25,7 @@ use plimsoll_domain::cell::compactor::Compactor;
 use plimsoll_domain::clock::{Clock, IdSource, SystemClock, TimeOrderedIds};
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
 use plimsoll_domain::store::{Store, StoreError};
+use plimsoll_domain::timeline::worker::TimelineWorker;
 use plimsoll_gate::{CostTable, Gate, Service};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,8 @@ use http::ingest::{Ingest, IngestLimits};
 use http::metrics::{MetricsError, MetricsPage};
 use tasks::Tasks;
 
+/// Between two looks of the timeline worker.
+const BUILD_EVERY: Duration = Duration::from_secs(2);
 /// Between two looks of the compactor.
 const COMPACT_EVERY: Duration = Duration::from_secs(1);
 /// How long background tasks may take to end.
@@ -140,8 +143,11 @@ pub async fn serve_store(
     tasks.spawn("audit", audit_writer.run(tasks.stop.clone()));
     tasks.spawn("keys", Arc::clone(&authenticator).keep_keys_fresh(tasks.stop.clone()));
     tasks.spawn("metrics", http::metrics::keep_up(metrics.clone(), tasks.stop.clone()));
+    let store_clock = Arc::clone(&clock);
     let compacting = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("compactor", move || compact(compacting.0, compacting.1));
+    let timelines = (TimelineWorker::new(store.clone(), ids.next_id()), tasks.stop.clone());
+    tasks.spawn_heavy("timelines", move || build_timelines(store_clock, timelines.0, timelines.1));
     if config.collect.enabled {
         tasks.spawn("collector", collect::run(ingest.clone(), Arc::clone(&clock), tasks.stop.clone()));
     }
@@ -215,6 +221,22 @@ async fn compact(store: Store, stop: CancellationToken) {
             Ok(done) => tracing::debug!(deltas = done.deltas, days = done.days, "compacted cells"),
             Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot compact cells, will try again"),
         }
+    }
+}
+
+async fn build_timelines(clock: Arc<dyn Clock>, mut worker: TimelineWorker, stop: CancellationToken) {
+    let mut wait = BUILD_EVERY;
+    while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+        wait = BUILD_EVERY;
+        match worker.run_once(clock.now()).await {
+            Ok(done) if done.is_cut => wait = Duration::ZERO,
+            Ok(done) if done.hours == 0 && done.days == 0 => {}
+            Ok(done) => tracing::debug!(hours = done.hours, days = done.days, "built timelines"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot build timelines, will try again"),
+        }
+    }
+    if let Err(error) = worker.release(clock.now()).await {
+        tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of the timelines back");
     }
 }
 

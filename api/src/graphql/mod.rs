@@ -21,6 +21,7 @@ use query::executions::ExecutionQuery;
 use query::lists::ListQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
+use query::timelines::TimelineQuery;
 
 /// Deeper than the gate's depth, so that the gate's limit is the one that is met.
 const RECURSION_MAX: usize = 64;
@@ -28,7 +29,7 @@ const RECURSION_MAX: usize = 64;
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-pub struct Query(ServiceQuery, ExecutionQuery, MachineQuery, ListQuery);
+pub struct Query(ServiceQuery, ExecutionQuery, TimelineQuery, MachineQuery, ListQuery);
 
 /// The schema.
 pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;

@@ -91,6 +91,8 @@ pub struct GpuMemory {
     pub p95_bytes: f64,
     /// Largest.
     pub max_bytes: u64,
+    /// Largest of peak over the memory of the GPUs held; none where that is unknown.
+    pub max_ratio: Option<f64>,
 }
 
 /// Failed executions of one error type.
@@ -129,6 +131,8 @@ pub struct ExecutionFigures {
     pub cpu_hours: f64,
     /// Failed executions by error type, most first; equal: not yet in order.
     pub errors: Vec<ErrorFigure>,
+    /// GPU samples by who held the GPU; none where dimensions or filter know more than samples do.
+    pub gpu_samples: Option<GpuSampleFigures>,
 }
 
 impl ExecutionFigures {
@@ -162,6 +166,43 @@ pub struct MachineFigures {
     pub gauges: BTreeMap<Part, Gauge>,
     /// GPU samples with a utilization under 1 % over those with a utilization.
     pub gpu_idle_ratio: Option<f64>,
+    /// RUNNING and active time; none where it was not asked for.
+    pub activity: Option<Activity>,
+}
+
+/// Time in state RUNNING, and the part of it in which at least one execution ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Microseconds.
+    pub running_us: i128,
+    /// Microseconds.
+    pub active_us: i128,
+}
+
+impl Activity {
+    /// RUNNING, active and idle time in whole milliseconds, each rounded for itself.
+    #[must_use]
+    pub fn rounded_ms(&self) -> [u64; 3] {
+        let rounded = |us: i128| u64::try_from((us + 500).div_euclid(1_000)).unwrap_or(0);
+        [rounded(self.running_us), rounded(self.active_us), rounded(self.running_us - self.active_us)]
+    }
+
+    /// Idle time of RUNNING time; none without any.
+    #[must_use]
+    pub fn idle_ratio(&self) -> Option<f64> {
+        ratio((self.running_us - self.active_us) as f64, self.running_us as f64)
+    }
+}
+
+/// What the GPUs' own samples say of the combination that held them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GpuSampleFigures {
+    /// Number of samples.
+    pub samples: u64,
+    /// 0 to 1.
+    pub utilization_ratio: Option<Gauge>,
+    /// Bytes.
+    pub memory_used_bytes: Option<Gauge>,
 }
 
 /// The one row of a part over some atoms.
@@ -366,6 +407,7 @@ fn gpu_memory(gathered: &Gathered, atoms: &[u32]) -> Option<GpuMemory> {
         mean_bytes: summary.sum_scaled as f64 / summary.count as f64,
         p95_bytes: summary.quantile(0.95).unwrap_or(summary.max),
         max_bytes: summary.max as u64,
+        max_ratio: None,
     })
 }
 

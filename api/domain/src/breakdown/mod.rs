@@ -4,6 +4,7 @@
 //! are put together to rows, `other` and `total` (`table`), from which the figures follow (`figures`).
 //! Invariant: every plan gives the same answer. Must not know: GraphQL, HTTP, roles.
 
+pub mod derived;
 pub mod dimension;
 pub mod executions;
 pub mod figures;

@@ -295,6 +295,7 @@ async fn insert_facts(
     tx.dirty_append(dirty_marks(sorted, &told, &vm_samples, &gpu_samples, names).encode()).await?;
     tell_attributes(tx, sorted, &told, names).await?;
     tx.vm_touch(&touched(sorted, &told, &vm_samples, &gpu_samples)).await?;
+    tx.gpu_memory_tell(&gpu_memory(&gpu_samples)).await?;
     let news = gpu_indices(sorted, &told, &gpu_samples, names, gpu_index_max);
     let changed = tx.gpu_index_raise(&news).await?;
     if changed || !sorted.vm_states.is_empty() {
@@ -438,6 +439,19 @@ async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, told: &[Told], n
     }
     tx.attribute_tell(Attribute::ModelType, &types).await?;
     tx.attribute_tell(Attribute::ProjectDepartment, &departments).await
+}
+
+/// The memory of one GPU of each machine, by its latest sample with a total (equal instants: the highest index).
+fn gpu_memory(gpu_samples: &[Identified<'_, GpuSample>]) -> BTreeMap<u32, (Instant, u16, i64)> {
+    let mut newest: BTreeMap<u32, (Instant, u16, i64)> = BTreeMap::new();
+    for row in gpu_samples {
+        if let Some(total) = row.event.memory_total_bytes {
+            let told = (row.event.at, row.event.gpu, total);
+            let known = newest.entry(row.id).or_insert(told);
+            *known = (*known).max(told);
+        }
+    }
+    newest
 }
 
 /// The highest GPU index of each machine that is higher than what is known.

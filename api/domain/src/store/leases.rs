@@ -72,4 +72,16 @@ impl WriteTx {
             _ => Err(StoreError::Contended),
         }
     }
+
+    /// As [`WriteTx::lease_check`], and keeps the right until `now` + `length_us`.
+    ///
+    /// # Errors
+    /// [`StoreError::Contended`] when it has changed hands.
+    pub async fn lease_extend(&mut self, lease: Lease, now: Instant, length_us: i64) -> Result<(), StoreError> {
+        let values = [Value::Int(now.0.saturating_add(length_us)), Value::Text(lease.name.to_owned()), Value::Int(lease.epoch)];
+        match self.execute("UPDATE lease SET expires_at = ? WHERE name = ? AND epoch = ?", &values).await? {
+            1 => Ok(()),
+            _ => Err(StoreError::Contended),
+        }
+    }
 }

@@ -11,3 +11,4 @@ pub mod hour;
 pub mod life;
 pub mod rebuild;
 pub mod sweep;
+pub mod worker;

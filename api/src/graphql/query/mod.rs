@@ -4,3 +4,4 @@ pub mod executions;
 pub mod lists;
 pub mod machines;
 pub mod service;
+pub mod timelines;
