@@ -211,7 +211,8 @@ impl Merged<'_> {
     }
 }
 
-fn distribution(summary: &Summary, scale: f64) -> Distribution {
+/// The distribution of a summary of milliseconds that holds at least one.
+pub(super) fn distribution(summary: &Summary, scale: f64) -> Distribution {
     let quantile = |q| summary.quantile(q).unwrap_or(summary.max);
     let sum_ms = summary.sum_scaled as f64 / scale;
     Distribution {

@@ -168,7 +168,8 @@ async fn note_running(
     Ok(())
 }
 
-fn ids_of(by: &[Dimension], vm: u32, place: Place) -> super::gather::Ids {
+/// The key of a machine at a place.
+pub(super) fn ids_of(by: &[Dimension], vm: u32, place: Place) -> super::gather::Ids {
     let mut ids = [0; super::DIMENSIONS_MAX];
     for (id, dimension) in ids.iter_mut().zip(by) {
         *id = match dimension {

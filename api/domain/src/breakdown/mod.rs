@@ -9,7 +9,9 @@ pub mod executions;
 pub mod figures;
 pub mod filter;
 pub mod gather;
+pub mod machine_lives;
 pub mod machines;
+mod silences;
 pub mod table;
 
 use crate::store::StoreError;

@@ -12,6 +12,7 @@ mod lists;
 mod machines;
 mod marks;
 mod names;
+mod silences;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub use facts::{ExecutionColumns, ExecutionFact, GpuSampleFact, VmSampleFact, de
 pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use marks::DirtyKind;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
+pub use silences::SampleEdge;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
