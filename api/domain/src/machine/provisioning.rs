@@ -2,7 +2,7 @@
 //!
 //! Each is counted where it ended: a provisioning at the first RUNNING of its life, a deprovisioning at TERMINATED, a failure at a
 //! FAILED before any RUNNING (contract, "Provisioning"). Provisionings and terminations count whether or not their beginning was
-//! told; the time is known only where it was. A state that is told again changes nothing.
+//! told; the time is known only where it was. Whoever asks twice for one machine is answered from the later request on.
 //! Invariant: windows that split a window add up to it. Must not know: names, the database.
 
 use plimsoll_entity::value::label::VmState;
@@ -111,10 +111,7 @@ impl Progress {
         }
         match change.state {
             VmState::Requested => {
-                // A request after a failure is another attempt; before it, the first request is what is waited for.
-                if self.requested_at.is_none() || self.has_failed {
-                    self.requested_at = Some(change.at);
-                }
+                self.requested_at = Some(change.at);
                 self.has_failed = false;
                 Some(StepKind::Requested)
             }
@@ -151,11 +148,7 @@ pub fn steps(timeline: &Timeline, window: Window) -> Vec<Step> {
     let mut steps = Vec::new();
     for life in timeline.changes_by_life() {
         let mut progress = Progress::default();
-        let mut before = None;
         for change in life {
-            if before.replace(change.state) == Some(change.state) {
-                continue;
-            }
             if let (Some(kind), true) = (progress.step(change), window.contains(change.at)) {
                 steps.push(Step { at: change.at, kind });
             }
@@ -253,8 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn a_state_told_again_is_no_other_request() {
-        assert_eq!(counts(&[(1, Requested), (2, Requested), (3, Running), (4, Running)]), [1, 1, 0, 0]);
+    fn the_later_of_two_requests_is_answered() {
+        let changes = [(10, Requested), (20, Requested), (50, Running), (60, Running)];
+        assert_eq!(counts(&changes), [2, 1, 0, 0]);
+        assert_eq!(figures(&changes, Window::of(0, 100)).provisioning.sum_scaled, 30);
     }
 
     fn any_changes() -> impl Strategy<Value = Vec<(i64, VmState)>> {

@@ -2,5 +2,6 @@
 
 pub mod executions;
 pub mod lists;
+pub mod machine_lives;
 pub mod machines;
 pub mod service;

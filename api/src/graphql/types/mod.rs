@@ -1,5 +1,6 @@
 //! The objects, inputs and enums of the schema: wrappers of our own, never rows.
 
+pub mod availability;
 pub mod enums;
 pub mod execution;
 pub mod execution_stats;
@@ -9,5 +10,6 @@ pub mod key;
 pub mod list;
 pub mod machine_stats;
 pub mod name;
+pub mod provisioning;
 pub mod vm;
 pub mod window;
