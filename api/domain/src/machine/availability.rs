@@ -366,7 +366,11 @@ mod tests {
 
     #[test]
     fn the_stretch_before_a_window_decides_how_it_begins() {
-        let spans = known_spans(&timeline(&[(10, Running), (20, Running), (200, Unreachable), (250, Failed), (300, Running)]), None, Instant(1_000));
+        let spans = known_spans(
+            &timeline(&[(10, Running), (20, Running), (200, Unreachable), (250, Failed), (300, Running)]),
+            None,
+            Instant(1_000),
+        );
         let before = |at| undecided(&spans, Window::of(at, 999));
         assert_eq!(before(10), None);
         assert_eq!(before(20), Some(Window::of(10, 20)), "a silence may end at the first instant of the window");

@@ -230,7 +230,8 @@ mod tests {
 
     #[test]
     fn another_attempt_after_a_failure_is_timed_by_itself() {
-        let changes = [(10, Requested), (20, Failed), (100, Requested), (110, Provisioning), (120, Failed), (200, Requested), (230, Running)];
+        let changes =
+            [(10, Requested), (20, Failed), (100, Requested), (110, Provisioning), (120, Failed), (200, Requested), (230, Running)];
         assert_eq!(counts(&changes), [3, 1, 2, 0]);
         assert_eq!(figures(&changes, Window::of(0, 1_000)).provisioning.sum_scaled, 30);
         let recovered = [(10, Requested), (20, Failed), (50, Running)];
@@ -239,10 +240,15 @@ mod tests {
 
     #[test]
     fn a_life_after_terminated_is_another_one() {
-        let changes = [(10, Requested), (20, Running), (30, Terminated), (40, Running), (50, Terminated), (55, Maintenance), (60, Requested)];
+        let changes =
+            [(10, Requested), (20, Running), (30, Terminated), (40, Running), (50, Terminated), (55, Maintenance), (60, Requested)];
         assert_eq!(counts(&changes), [2, 2, 0, 2]);
         let figures = figures(&changes, Window::of(0, 100));
-        assert_eq!((figures.provisioning.count, figures.provisioning.sum_scaled), (1, 10), "the request of the first life is not that of the second");
+        assert_eq!(
+            (figures.provisioning.count, figures.provisioning.sum_scaled),
+            (1, 10),
+            "the request of the first life is not that of the second"
+        );
     }
 
     #[test]

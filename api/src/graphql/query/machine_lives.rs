@@ -82,12 +82,7 @@ fn question(window: TimeWindowInput, by: Vec<MachineDimension>) -> LifeQuestion 
 impl From<Breakdown<ProvisioningFigures>> for ProvisioningBreakdown {
     fn from(of: Breakdown<ProvisioningFigures>) -> Self {
         let row = |(key, figures): (RowKey, ProvisioningFigures)| ProvisioningRow { key: BreakdownKey(key), stats: figures.into() };
-        Self {
-            window: of.window.into(),
-            as_of: DateTime(of.as_of),
-            rows: of.rows.into_iter().map(row).collect(),
-            total: of.total.into(),
-        }
+        Self { window: of.window.into(), as_of: DateTime(of.as_of), rows: of.rows.into_iter().map(row).collect(), total: of.total.into() }
     }
 }
 
