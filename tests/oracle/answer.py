@@ -2,13 +2,22 @@
 import breakdown
 import document
 import executions
+import gpus
 import machines
 from facts import instant, written
 from fleet import Fleet
 
-ROLES = {"executionBreakdown": ["PIPELINE_TD", "ADMIN"], "executionSeries": ["PIPELINE_TD", "ADMIN"], "machineBreakdown": ["ADMIN"], "machineSeries": ["ADMIN"]}
+QUESTIONS = {
+    "executionBreakdown": executions.ExecutionBreakdown, "executionSeries": executions.ExecutionSeries,
+    "machineBreakdown": machines.MachineQuestion, "machineSeries": machines.MachineQuestion,
+}
+TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
+ROLES = {
+    "executionBreakdown": [TD, ADMIN], "executionSeries": [TD, ADMIN], "machineBreakdown": [ADMIN], "machineSeries": [ADMIN],
+}
 OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries"}     # rows of nothing but zeros may be left out
 OPEN = "$datetime"                                           # an instant that no oracle can tell
+FIGURES = {"stats", "usage"}                                 # fields that hold the figures of a row or point
 
 
 def picked(value, selection):
@@ -30,33 +39,30 @@ def window_object(window):
 
 class Oracle:
     def __init__(self, facts):
-        fleet = Fleet(facts)
+        self.facts = facts
+        facts.fleet = Fleet(facts)
         executions.tell_model_types(facts.executions)
-        self.executions, self.machines = facts.executions, machines.MachineFacts(facts, fleet)
-        self.intervals = {}
-        for x in facts.executions:
-            self.intervals.setdefault(x.vm, []).append((x.start, x.end))
+        gpus.tell_gpu_memory(facts)
+        facts.owned_samples = gpus.owned_samples(facts, facts.fleet)
+        facts.machines = machines.MachineFacts(facts, facts.fleet)
 
     def ask(self, field):
         window = field.arguments["window"]
-        start, end = instant(window["start"]), instant(window["end"])
-        kinds = {"executionBreakdown": (executions.ExecutionBreakdown, self.executions), "executionSeries": (executions.ExecutionSeries, self.executions),
-                 "machineBreakdown": (machines.MachineQuestion, self.machines), "machineSeries": (machines.MachineQuestion, self.machines)}
-        kind, facts = kinds[field.name]
-        return kind(facts, field.arguments, start, end)
+        return QUESTIONS[field.name](self.facts, field.arguments, instant(window["start"]), instant(window["end"]))
 
-    def stats(self, field, items, window):
-        """What `field`, a selection of stats, shows of the items of one row."""
-        if items is None:
-            return None
-        if isinstance(items, tuple):
-            return picked(machines.stats(items, self.intervals), field.selection)
-        return {f.alias: picked(executions.STATS[f.name](items, window, f.arguments), f.selection) for f in field.selection}
+    def figures(self, question, selection, items, window):
+        """What a selection of figures shows of the items of one row or point."""
+        return None if items is None else {f.alias: picked(question.figure(f, items, window), f.selection) for f in selection}
 
     def point(self, question, selection, tile, items):
         shown = {}
         for f in selection:
-            shown[f.alias] = picked(window_object(tile), f.selection) if f.name == "window" else self.stats(f, items, tile)
+            if f.name == "window":
+                shown[f.alias] = picked(window_object(tile), f.selection)
+            elif f.name in FIGURES:
+                shown[f.alias] = self.figures(question, f.selection, items, tile)
+            else:
+                shown.update(self.figures(question, [f], items, tile))
         return shown
 
     def row(self, question, selection, key):
@@ -64,8 +70,8 @@ class Oracle:
         for f in selection:
             if f.name == "key":
                 shown[f.alias] = picked(breakdown.key_object(key, question.by), f.selection)
-            elif f.name == "stats":
-                shown[f.alias] = self.stats(f, items, question.window)
+            elif f.name in FIGURES:
+                shown[f.alias] = self.figures(question, f.selection, items, question.window)
             elif f.name == "points":
                 shown[f.alias] = [self.point(question, f.selection, tile, found) for tile, found in question.points(items)]
         return shown
@@ -76,13 +82,13 @@ class Oracle:
         for f in field.selection:
             if f.name == "rows":
                 shown[f.alias] = [self.row(question, f.selection, key) for key in question.order[:question.limit]]
-                whole = [uncut(stats) for stats in f.selection]
+                whole = [uncut(figures) for figures in f.selection]
                 lists[f"{field.alias}.{f.alias}"] = described(question, [self.row(question, whole, key) for key in question.order])
                 self.describe_errors(question, field, f, lists)
             elif f.name == "total" and series:
                 shown[f.alias] = [self.point(question, f.selection, tile, found) for tile, found in question.points(question.total)]
             elif f.name in ("total", "other"):
-                shown[f.alias] = self.stats(f, getattr(question, f.name), question.window)
+                shown[f.alias] = self.figures(question, f.selection, getattr(question, f.name), question.window)
             elif f.name == "window":
                 shown[f.alias] = picked(window_object(question.window), f.selection)
             else:
@@ -109,7 +115,7 @@ def described(question, full):
     """How check.py compares the rows: by key, in order, with those that the limit cut off."""
     out = dict(mode=question.mode, ident=["key"], limit=question.limit,
                sort=[None if v is None else float(v) for v in question.sort], tie=list(range(len(full))))
-    if len(full) > question.limit:
+    if question.limit is not None and len(full) > question.limit:
         out["full"] = full
     return out
 
