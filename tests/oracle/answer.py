@@ -4,16 +4,19 @@ import document
 import executions
 import gpus
 import machines
+import switching
 from facts import instant, written
 from fleet import Fleet
 
 QUESTIONS = {
     "executionBreakdown": executions.ExecutionBreakdown, "executionSeries": executions.ExecutionSeries,
     "machineBreakdown": machines.MachineQuestion, "machineSeries": machines.MachineQuestion,
+    "checkpointSwitching": switching.SwitchingQuestion,
 }
 TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
 ROLES = {
     "executionBreakdown": [TD, ADMIN], "executionSeries": [TD, ADMIN], "machineBreakdown": [ADMIN], "machineSeries": [ADMIN],
+    "checkpointSwitching": [TD],
 }
 OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries"}     # rows of nothing but zeros may be left out
 OPEN = "$datetime"                                           # an instant that no oracle can tell
@@ -44,6 +47,7 @@ class Oracle:
         executions.tell_model_types(facts.executions)
         gpus.tell_gpu_memory(facts)
         facts.owned_samples = gpus.owned_samples(facts, facts.fleet)
+        switching.tell_predecessors(facts)
         facts.machines = machines.MachineFacts(facts, facts.fleet)
 
     def ask(self, field):
@@ -89,6 +93,10 @@ class Oracle:
                 shown[f.alias] = [self.point(question, f.selection, tile, found) for tile, found in question.points(question.total)]
             elif f.name in ("total", "other"):
                 shown[f.alias] = self.figures(question, f.selection, getattr(question, f.name), question.window)
+            elif f.name == "transitions":
+                full, limit = picked(question.transitions(), f.selection), f.arguments.get("limit", 20)
+                shown[f.alias] = full[:limit]
+                lists[f"{field.alias}.{f.alias}"] = list_of(full, limit, [t["switches"] for t in question.transitions()], ["from", "to"])
             elif f.name == "window":
                 shown[f.alias] = picked(window_object(question.window), f.selection)
             else:
@@ -116,6 +124,14 @@ def described(question, full):
     out = dict(mode=question.mode, ident=["key"], limit=question.limit,
                sort=[None if v is None else float(v) for v in question.sort], tie=list(range(len(full))))
     if question.limit is not None and len(full) > question.limit:
+        out["full"] = full
+    return out
+
+
+def list_of(full, limit, sort, ident, mode="sorted"):
+    """The same of a list that is no breakdown's."""
+    out = dict(mode=mode, ident=ident, limit=limit, sort=[None if v is None else float(v) for v in sort], tie=list(range(len(full))))
+    if limit is not None and len(full) > limit:
         out["full"] = full
     return out
 

@@ -38,6 +38,10 @@ class Machine:
                 found = kind
         return found
 
+    def life_number(self, at):
+        """Which life the instant lies in or follows; 0 before the first."""
+        return max(0, sum(start <= at for start, _, _ in self.lives) - 1)
+
     def holds(self, what, at):
         """Region, provider or purchase option: from the event that names it until the next; before the first: the first."""
         told = self.told[what]
