@@ -3,6 +3,7 @@ import breakdown
 import document
 import executions
 import gpus
+import jobs
 import machines
 import switching
 from facts import instant, written
@@ -11,12 +12,12 @@ from fleet import Fleet
 QUESTIONS = {
     "executionBreakdown": executions.ExecutionBreakdown, "executionSeries": executions.ExecutionSeries,
     "machineBreakdown": machines.MachineQuestion, "machineSeries": machines.MachineQuestion,
-    "checkpointSwitching": switching.SwitchingQuestion,
+    "checkpointSwitching": switching.SwitchingQuestion, "jobBreakdown": jobs.JobQuestion,
 }
 TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
 ROLES = {
     "executionBreakdown": [TD, ADMIN], "executionSeries": [TD, ADMIN], "machineBreakdown": [ADMIN], "machineSeries": [ADMIN],
-    "checkpointSwitching": [TD],
+    "checkpointSwitching": [TD], "jobBreakdown": [TD],
 }
 OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries"}     # rows of nothing but zeros may be left out
 OPEN = "$datetime"                                           # an instant that no oracle can tell
@@ -48,6 +49,7 @@ class Oracle:
         gpus.tell_gpu_memory(facts)
         facts.owned_samples = gpus.owned_samples(facts, facts.fleet)
         switching.tell_predecessors(facts)
+        jobs.tell_jobs(facts)
         facts.machines = machines.MachineFacts(facts, facts.fleet)
 
     def ask(self, field):
