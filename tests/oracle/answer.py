@@ -1,9 +1,11 @@
 """Answers a document: runs each root field and picks what the document selects, and describes its lists for check.py."""
 import breakdown
+import concurrency
 import document
 import executions
 import gpus
 import jobs
+import live
 import machines
 import switching
 from facts import instant, written
@@ -13,14 +15,17 @@ QUESTIONS = {
     "executionBreakdown": executions.ExecutionBreakdown, "executionSeries": executions.ExecutionSeries,
     "machineBreakdown": machines.MachineQuestion, "machineSeries": machines.MachineQuestion,
     "checkpointSwitching": switching.SwitchingQuestion, "jobBreakdown": jobs.JobQuestion,
+    "concurrencySeries": concurrency.ConcurrencyQuestion,
 }
 TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
 ROLES = {
     "executionBreakdown": [TD, ADMIN], "executionSeries": [TD, ADMIN], "machineBreakdown": [ADMIN], "machineSeries": [ADMIN],
     "checkpointSwitching": [TD], "jobBreakdown": [TD],
+    "concurrencySeries": [TD, ADMIN], "jobs": [TD, ADMIN],
 }
 OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries"}     # rows of nothing but zeros may be left out
 OPEN = "$datetime"                                           # an instant that no oracle can tell
+ANY = "$any"                                                 # a value that no oracle can tell
 FIGURES = {"stats", "usage"}                                 # fields that hold the figures of a row or point
 
 
@@ -50,6 +55,7 @@ class Oracle:
         facts.owned_samples = gpus.owned_samples(facts, facts.fleet)
         switching.tell_predecessors(facts)
         jobs.tell_jobs(facts)
+        live.tell_live_jobs(facts)
         facts.machines = machines.MachineFacts(facts, facts.fleet)
 
     def ask(self, field):
@@ -82,7 +88,22 @@ class Oracle:
                 shown[f.alias] = [self.point(question, f.selection, tile, found) for tile, found in question.points(items)]
         return shown
 
+    def list_of_jobs(self, field, lists):
+        asked, shown = live.JobList(self.facts, field.arguments), {}
+        nodes = asked.nodes(self.facts)
+        for f in field.selection:
+            if f.name == "nodes":
+                full = picked(nodes, f.selection)
+                shown[f.alias] = full[:asked.limit]
+                lists[f"{field.alias}.{f.alias}"] = list_of(full, asked.limit, [c.at for c in asked.jobs], ["key"])
+            elif f.name == "pageInfo":
+                page = dict(hasNextPage=asked.limit is not None and len(nodes) > asked.limit, hasPreviousPage=False, startCursor=ANY, endCursor=ANY)
+                shown[f.alias] = picked(page, f.selection)
+        return shown
+
     def root(self, field, lists):
+        if field.name == "jobs":
+            return self.list_of_jobs(field, lists)
         question, shown = self.ask(field), {}
         series = field.name.endswith("Series")
         for f in field.selection:
