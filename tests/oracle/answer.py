@@ -1,4 +1,5 @@
 """Answers a document: runs each root field and picks what the document selects, and describes its lists for check.py."""
+import availability
 import breakdown
 import concurrency
 import document
@@ -7,6 +8,7 @@ import gpus
 import jobs
 import live
 import machines
+import provisioning
 import switching
 from facts import instant, written
 from fleet import Fleet
@@ -15,15 +17,17 @@ QUESTIONS = {
     "executionBreakdown": executions.ExecutionBreakdown, "executionSeries": executions.ExecutionSeries,
     "machineBreakdown": machines.MachineQuestion, "machineSeries": machines.MachineQuestion,
     "checkpointSwitching": switching.SwitchingQuestion, "jobBreakdown": jobs.JobQuestion,
-    "concurrencySeries": concurrency.ConcurrencyQuestion,
+    "concurrencySeries": concurrency.ConcurrencyQuestion, "provisioningBreakdown": provisioning.ProvisioningQuestion,
+    "availabilityBreakdown": availability.AvailabilityQuestion,
 }
 TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
 ROLES = {
     "executionBreakdown": [TD, ADMIN], "executionSeries": [TD, ADMIN], "machineBreakdown": [ADMIN], "machineSeries": [ADMIN],
     "checkpointSwitching": [TD], "jobBreakdown": [TD],
     "concurrencySeries": [TD, ADMIN], "jobs": [TD, ADMIN],
+    "provisioningBreakdown": [ADMIN], "availabilityBreakdown": [ADMIN],
 }
-OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries"}     # rows of nothing but zeros may be left out
+OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries", "provisioningBreakdown", "availabilityBreakdown"}     # rows of nothing but zeros may be left out
 OPEN = "$datetime"                                           # an instant that no oracle can tell
 ANY = "$any"                                                 # a value that no oracle can tell
 FIGURES = {"stats", "usage"}                                 # fields that hold the figures of a row or point
@@ -123,7 +127,8 @@ class Oracle:
             elif f.name == "window":
                 shown[f.alias] = picked(window_object(question.window), f.selection)
             else:
-                shown[f.alias] = {"asOf": OPEN, "rowCount": len(question.order), "step": getattr(question, "step", None)}[f.name]
+                shown[f.alias] = {"asOf": OPEN, "rowCount": len(question.order), "step": getattr(question, "step", None),
+                                   "targetRatio": getattr(question, "target", None)}[f.name]
         return shown
 
     def describe_errors(self, question, field, rows, lists):
