@@ -5,6 +5,7 @@ import concurrency
 import document
 import executions
 import gpus
+import instance_types
 import jobs
 import live
 import machines
@@ -18,16 +19,16 @@ QUESTIONS = {
     "machineBreakdown": machines.MachineQuestion, "machineSeries": machines.MachineQuestion,
     "checkpointSwitching": switching.SwitchingQuestion, "jobBreakdown": jobs.JobQuestion,
     "concurrencySeries": concurrency.ConcurrencyQuestion, "provisioningBreakdown": provisioning.ProvisioningQuestion,
-    "availabilityBreakdown": availability.AvailabilityQuestion,
+    "availabilityBreakdown": availability.AvailabilityQuestion, "instanceTypeUsage": instance_types.InstanceTypeQuestion,
 }
 TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
 ROLES = {
     "executionBreakdown": [TD, ADMIN], "executionSeries": [TD, ADMIN], "machineBreakdown": [ADMIN], "machineSeries": [ADMIN],
     "checkpointSwitching": [TD], "jobBreakdown": [TD],
     "concurrencySeries": [TD, ADMIN], "jobs": [TD, ADMIN],
-    "provisioningBreakdown": [ADMIN], "availabilityBreakdown": [ADMIN],
+    "provisioningBreakdown": [ADMIN], "availabilityBreakdown": [ADMIN], "instanceTypeUsage": [ADMIN],
 }
-OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries", "provisioningBreakdown", "availabilityBreakdown"}     # rows of nothing but zeros may be left out
+OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries", "provisioningBreakdown", "availabilityBreakdown", "instanceTypeUsage"}     # rows of nothing but zeros may be left out
 OPEN = "$datetime"                                           # an instant that no oracle can tell
 ANY = "$any"                                                 # a value that no oracle can tell
 FIGURES = {"stats", "usage"}                                 # fields that hold the figures of a row or point
@@ -105,9 +106,27 @@ class Oracle:
                 shown[f.alias] = picked(page, f.selection)
         return shown
 
+    def instance_types(self, field, lists):
+        question, rows = self.ask(field), []
+        for n, name in enumerate(question.names):
+            usage, shown = question.usage(name), {}
+            for f in field.selection:
+                if f.name == "workloads":
+                    (full, hours), limit = question.workloads(name), f.arguments.get("limit", 10)
+                    full = picked(full, f.selection)
+                    shown[f.alias] = full[:limit]
+                    lists[f"{field.alias}.{n}.{f.alias}"] = list_of(full, limit, hours, ["combination"], "sortedf")
+                else:
+                    shown[f.alias] = picked(usage[f.name], f.selection)
+            rows.append(shown)
+        lists[field.alias] = list_of(rows, None, [0] * len(rows), ["instanceType"])
+        return rows
+
     def root(self, field, lists):
         if field.name == "jobs":
             return self.list_of_jobs(field, lists)
+        if field.name == "instanceTypeUsage":
+            return self.instance_types(field, lists)
         question, shown = self.ask(field), {}
         series = field.name.endswith("Series")
         for f in field.selection:
