@@ -11,6 +11,7 @@ import live
 import machines
 import provisioning
 import switching
+import usage
 from facts import instant, written
 from fleet import Fleet
 
@@ -20,6 +21,7 @@ QUESTIONS = {
     "checkpointSwitching": switching.SwitchingQuestion, "jobBreakdown": jobs.JobQuestion,
     "concurrencySeries": concurrency.ConcurrencyQuestion, "provisioningBreakdown": provisioning.ProvisioningQuestion,
     "availabilityBreakdown": availability.AvailabilityQuestion, "instanceTypeUsage": instance_types.InstanceTypeQuestion,
+    "usageBreakdown": usage.UsageQuestion, "usageSeries": usage.UsageQuestion,
 }
 TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
 ROLES = {
@@ -27,8 +29,9 @@ ROLES = {
     "checkpointSwitching": [TD], "jobBreakdown": [TD],
     "concurrencySeries": [TD, ADMIN], "jobs": [TD, ADMIN],
     "provisioningBreakdown": [ADMIN], "availabilityBreakdown": [ADMIN], "instanceTypeUsage": [ADMIN],
+    "usageBreakdown": [TD, ADMIN, FD], "usageSeries": [TD, ADMIN, FD],
 }
-OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries", "provisioningBreakdown", "availabilityBreakdown", "instanceTypeUsage"}     # rows of nothing but zeros may be left out
+OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries", "provisioningBreakdown", "availabilityBreakdown", "instanceTypeUsage", "usageBreakdown", "usageSeries"}     # rows of nothing but zeros may be left out
 OPEN = "$datetime"                                           # an instant that no oracle can tell
 ANY = "$any"                                                 # a value that no oracle can tell
 FIGURES = {"stats", "usage"}                                 # fields that hold the figures of a row or point
