@@ -13,6 +13,8 @@ const LINES: usize = 500;
 /// The questions that the server can answer, one a line: whoever builds one adds its name of `STORIES`.
 const READY: &[&str] = &[
     "executions and machines", // the first ones
+    "availabilityBreakdown",
+    "provisioningBreakdown",
 ];
 /// The questions, and how the names of their stories begin.
 const STORIES: &[(&str, &[&str])] = &[
