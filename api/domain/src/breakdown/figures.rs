@@ -211,8 +211,7 @@ impl Merged<'_> {
     }
 }
 
-/// The distribution of a summary of milliseconds that holds at least one.
-pub(super) fn distribution(summary: &Summary, scale: f64) -> Distribution {
+fn distribution(summary: &Summary, scale: f64) -> Distribution {
     let quantile = |q| summary.quantile(q).unwrap_or(summary.max);
     let sum_ms = summary.sum_scaled as f64 / scale;
     Distribution {
@@ -394,6 +393,12 @@ impl<'a> ByAtom<'a> {
         }
         by_atom
     }
+}
+
+/// The distribution of milliseconds; none without any.
+#[must_use]
+pub fn distribution_of_summary(summary: &Summary, scale: f64) -> Option<Distribution> {
+    (summary.count > 0).then(|| distribution(summary, scale))
 }
 
 /// Figures of machine samples of some atoms.

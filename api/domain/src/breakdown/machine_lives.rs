@@ -11,7 +11,7 @@ use plimsoll_entity::value::time::{Instant, Window};
 
 use super::dimension::Dimension;
 use super::executions::{Breakdown, Reader, Reading, RowKey, check};
-use super::figures::{Distribution, distribution};
+use super::figures::{Distribution, distribution_of_summary};
 use super::filter::Filter;
 use super::gather::Ids;
 use super::machines::ids_of;
@@ -19,7 +19,6 @@ use super::silences::{SilenceQuestion, gaps};
 use super::table::{self, Row};
 use super::{BreakdownError, ROWS_MAX};
 use crate::cell::part::KeyColumn;
-use crate::cell::stat::Summary;
 use crate::machine::availability::{AvailabilityFigures, availability, known_spans, undecided};
 use crate::machine::provisioning::{MS_US, ProvisioningFigures, steps};
 use crate::timeline::life::{Span, Timeline};
@@ -37,18 +36,14 @@ impl ProvisioningFigures {
     /// RUNNING - REQUESTED; none when none was told.
     #[must_use]
     pub fn provisioning_times(&self) -> Option<Distribution> {
-        times(&self.provisioning)
+        distribution_of_summary(&self.provisioning, MS_US)
     }
 
     /// TERMINATED - DEPROVISIONING; none when none was told.
     #[must_use]
     pub fn deprovisioning_times(&self) -> Option<Distribution> {
-        times(&self.deprovisioning)
+        distribution_of_summary(&self.deprovisioning, MS_US)
     }
-}
-
-fn times(summary: &Summary) -> Option<Distribution> {
-    (summary.count > 0).then(|| distribution(summary, MS_US))
 }
 
 /// The rows of one answer, as they are added up.
