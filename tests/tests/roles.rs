@@ -14,6 +14,7 @@ fn documents() -> Vec<(&'static str, String)> {
     let window = r#"window: { start: "2026-03-01T00:00:00Z", end: "2026-03-02T00:00:00Z" }"#;
     vec![
         ("auditLog", format!("{{ auditLog({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
+        ("availabilityBreakdown", format!("{{ availabilityBreakdown({window}) {{ asOf }} viewer {{ subject }} }}")),
         ("dimensionValues", "{ dimensionValues(dimension: MODEL) { nodes { id } } viewer { subject } }".to_owned()),
         ("execution", r#"{ execution(id: "x") { id } viewer { subject } }"#.to_owned()),
         ("executionBreakdown", format!("{{ executionBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
@@ -22,6 +23,7 @@ fn documents() -> Vec<(&'static str, String)> {
         ("machineBreakdown", format!("{{ machineBreakdown({window}, by: [VM]) {{ rowCount }} viewer {{ subject }} }}")),
         ("machineSeries", format!("{{ machineSeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("node", r#"{ node(id: "unknown") { id } viewer { subject } }"#.to_owned()),
+        ("provisioningBreakdown", format!("{{ provisioningBreakdown({window}) {{ asOf }} viewer {{ subject }} }}")),
         ("serviceConfig", "{ serviceConfig { version } viewer { subject } }".to_owned()),
         ("viewer", "{ viewer { subject } }".to_owned()),
         ("vms", "{ vms { nodes { id } } viewer { subject } }".to_owned()),

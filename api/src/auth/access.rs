@@ -26,6 +26,8 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.vms", &[ADMIN, TD]),
     ("Query.machineBreakdown", &[ADMIN]),
     ("Query.machineSeries", &[ADMIN]),
+    ("Query.provisioningBreakdown", &[ADMIN]),
+    ("Query.availabilityBreakdown", &[ADMIN]),
     ("Query.auditLog", &[ADMIN]),
 ];
 

@@ -19,6 +19,7 @@ use plimsoll_domain::breakdown::executions::Reader;
 use loader::CatalogLoader;
 use query::executions::ExecutionQuery;
 use query::lists::ListQuery;
+use query::machine_lives::MachineLifeQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
 use query::timelines::TimelineQuery;
@@ -29,7 +30,7 @@ const RECURSION_MAX: usize = 64;
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-pub struct Query(ServiceQuery, ExecutionQuery, TimelineQuery, MachineQuery, ListQuery);
+pub struct Query(ServiceQuery, ExecutionQuery, TimelineQuery, MachineQuery, MachineLifeQuery, ListQuery);
 
 /// The schema.
 pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;

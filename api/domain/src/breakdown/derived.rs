@@ -72,7 +72,11 @@ impl Derived {
     /// Adds everything that belongs to one tile, or to all.
     pub fn add_all(&self, figures: &mut ExecutionFigures, tile: Option<u32>) {
         let own = |derived: &Gathered| {
-            (0_u32..).zip(&derived.atoms).filter(|(_, key)| tile.is_none_or(|tile| key.tile == tile)).map(|(atom, _)| atom).collect::<Vec<_>>()
+            (0_u32..)
+                .zip(&derived.atoms)
+                .filter(|(_, key)| tile.is_none_or(|tile| key.tile == tile))
+                .map(|(atom, _)| atom)
+                .collect::<Vec<_>>()
         };
         self.add_ratio(figures, own);
         figures.gpu_samples = self.samples.as_ref().map(|samples| sample_figures(samples, &own(samples)));

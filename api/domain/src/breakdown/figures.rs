@@ -466,6 +466,12 @@ impl<'a> ByAtom<'a> {
     }
 }
 
+/// The distribution of milliseconds; none without any.
+#[must_use]
+pub fn distribution_of_summary(summary: &Summary, scale: f64) -> Option<Distribution> {
+    (summary.count > 0).then(|| distribution(summary, scale))
+}
+
 /// Figures of machine samples of some atoms.
 #[must_use]
 pub fn machine_figures(gathered: &Gathered, atoms: &[u32]) -> MachineFigures {

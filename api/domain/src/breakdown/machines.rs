@@ -46,7 +46,8 @@ impl Reader {
         check(asked.window, &asked.by, asked.limit)?;
         let gathered = self.gather_machines(reading, &[asked.window], asked, filter, &asked.parts).await?;
         let active = self.gather_active(reading, &[asked.window], asked, filter).await?;
-        let figures = |atoms: &[u32]| MachineFigures { activity: activity(&gathered, active.as_ref(), atoms), ..machine_figures(&gathered, atoms) };
+        let figures =
+            |atoms: &[u32]| MachineFigures { activity: activity(&gathered, active.as_ref(), atoms), ..machine_figures(&gathered, atoms) };
         let rows = ranked(&gathered, &asked.by);
         let table = table::order(reading.sources(), &asked.by, rows, asked.limit).await?;
         let by: Arc<[Dimension]> = asked.by.clone().into();
@@ -55,11 +56,7 @@ impl Reader {
             window: asked.window,
             as_of: reading.snapshot.as_of,
             row_count: table.row_count,
-            rows: table
-                .rows
-                .iter()
-                .map(|row| (RowKey { by: Arc::clone(&by), ids: row.ids }, figures(&row.atoms)))
-                .collect(),
+            rows: table.rows.iter().map(|row| (RowKey { by: Arc::clone(&by), ids: row.ids }, figures(&row.atoms))).collect(),
             other: (table.row_count > table.rows.len()).then(|| figures(&table.other)),
             total: figures(&all),
         })
@@ -84,7 +81,10 @@ impl Reader {
         let by_tile = by_tile(&gathered, &asked.by, &table.rows, tiles.len());
         let by: Arc<[Dimension]> = asked.by.clone().into();
         let active = self.gather_active(reading, &tiles, asked, filter).await?;
-        let figures = |atoms: &Vec<u32>| MachineFigures { activity: activity(&gathered, active.as_ref(), atoms), ..machine_figures(&gathered, atoms) };
+        let figures = |atoms: &Vec<u32>| MachineFigures {
+            activity: activity(&gathered, active.as_ref(), atoms),
+            ..machine_figures(&gathered, atoms)
+        };
         let points = |atoms: &[Vec<u32>]| -> Vec<MachineFigures> { atoms.iter().map(figures).collect() };
         Ok(Series {
             window: asked.window,
@@ -204,7 +204,8 @@ async fn note_running(
     Ok(())
 }
 
-fn ids_of(by: &[Dimension], vm: u32, place: Place) -> super::gather::Ids {
+/// The key of a machine at a place.
+pub(super) fn ids_of(by: &[Dimension], vm: u32, place: Place) -> super::gather::Ids {
     let mut ids = [0; super::IDS_WIDTH];
     for (id, dimension) in ids.iter_mut().zip(by) {
         *id = match dimension {

@@ -215,7 +215,10 @@ impl Reader {
         step: Step,
     ) -> Result<Series<UsageFigures>, BreakdownError> {
         if step == Step::Minute {
-            return Err(BreakdownError::Question { field: "step", message: "usage is made of whole hours: no step of a minute".to_owned() });
+            return Err(BreakdownError::Question {
+                field: "step",
+                message: "usage is made of whole hours: no step of a minute".to_owned(),
+            });
         }
         check(asked.window, &asked.by, asked.limit)?;
         let window = widened(asked.window);

@@ -14,6 +14,7 @@ mod lists;
 mod machines;
 mod marks;
 mod names;
+mod silences;
 mod timelines;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use leases::Lease;
 pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use marks::DirtyKind;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
+pub use silences::SampleEdge;
 pub use timelines::{Built, HOURS_PER_READ, MachineHour, RunRow, Touches};
 
 /// Why the store could not do it.

@@ -191,7 +191,11 @@ mod tests {
         let carry = Carry {
             causes: vec![None, Some(cause)],
             started: [(1, Started { started_at: Instant(4), id: Uuid::from_u128(3), combination_id: 7 })].into(),
-            in_flight: vec![run(Class::ColdStart), run(Class::Switched { from: 9 }), Run { gpu_memory_peak_bytes: None, ..run(Class::Unswitched) }],
+            in_flight: vec![
+                run(Class::ColdStart),
+                run(Class::Switched { from: 9 }),
+                Run { gpu_memory_peak_bytes: None, ..run(Class::Unswitched) },
+            ],
             state: Some((VmState::Running, None)),
         };
         let bytes = encode(&carry);

@@ -97,7 +97,9 @@ impl MachineView<'_> {
         for span in timeline.spans(window).into_iter().filter(|span| span.is_held()) {
             let Some(life_began_at) = span.life_began_at else { continue };
             match segments.last_mut() {
-                Some(last) if last.window.end == span.window.start && last.life_began_at == life_began_at => last.window.end = span.window.end,
+                Some(last) if last.window.end == span.window.start && last.life_began_at == life_began_at => {
+                    last.window.end = span.window.end
+                }
                 _ => {
                     let slots = self.shape_at(life_began_at).slots;
                     segments.push(Segment { window: span.window, life_began_at, slots, running: Vec::new() });
@@ -201,7 +203,11 @@ fn classified(input: &HourInput<'_>, started: &mut BTreeMap<u32, Started>) -> Ve
         let life = input.machine.life_of(holder.started_at);
         run.class = match started.insert(slot, now) {
             Some(last) if input.machine.life_of(last.started_at) == life => {
-                if last.combination_id == combination_id { Class::Unswitched } else { Class::Switched { from: last.combination_id } }
+                if last.combination_id == combination_id {
+                    Class::Unswitched
+                } else {
+                    Class::Switched { from: last.combination_id }
+                }
             }
             _ => Class::ColdStart,
         };
@@ -213,7 +219,13 @@ fn add_finished(input: &HourInput<'_>, clip: Window, runs: &[Run], facts: &mut H
     for run in runs.iter().filter(|run| clip.contains(run.holder.finished_at)) {
         let holder = &run.holder;
         let shape = input.machine.shape_at(holder.finished_at);
-        let gpus = if shape.gpus == 0 { 0 } else if holder.gpus.is_empty() { shape.slots as usize } else { holder.gpus.len() };
+        let gpus = if shape.gpus == 0 {
+            0
+        } else if holder.gpus.is_empty() {
+            shape.slots as usize
+        } else {
+            holder.gpus.len()
+        };
         let memory = input.machine.gpu_memory_bytes.map(|bytes| bytes as f64 * gpus as f64).filter(|bytes| *bytes > 0.0);
         let duration_us = holder.finished_at.0 - holder.started_at.0;
         facts.timeline.push(TimelineFact::Run(RunFact {
@@ -236,7 +248,9 @@ fn add_time(at: Instant, shape: Shape, swept: &Swept, facts: &mut Vec<TimelineFa
     let mut by_key: BTreeMap<Key, [Amounts; 2]> = BTreeMap::new();
     for parts in swept.parts.chunk_by(|a, b| a.slot == b.slot) {
         let mut parts: Vec<_> = parts.iter().collect();
-        parts.sort_by_key(|part| part.owner.as_ref().map_or((true, Instant(0), Uuid::nil(), part.phase), |owner| (false, owner.started_at, owner.id, part.phase)));
+        parts.sort_by_key(|part| {
+            part.owner.as_ref().map_or((true, Instant(0), Uuid::nil(), part.phase), |owner| (false, owner.started_at, owner.id, part.phase))
+        });
         let weights: Vec<_> = parts.iter().map(|part| &part.weight).collect();
         let units: num_bigint::BigInt = weights.iter().copied().sum();
         // The weights of a slot are whole microseconds together.

@@ -112,6 +112,14 @@ impl Timeline {
         self.changes.is_empty()
     }
 
+    /// The changes of each life in order, with what was told of it before its first RUNNING and after it ended.
+    pub fn changes_by_life(&self) -> impl Iterator<Item = &[StateChange]> {
+        // A life never begins at the instant at which another ended: TERMINATED is ordered behind all that begins one.
+        let place = |life: &Life| self.changes.partition_point(|change| change.at < life.start);
+        let ends = self.lives.iter().skip(1).map(place).chain([self.changes.len()]).collect::<Vec<_>>();
+        self.lives.iter().zip(ends).map(move |(life, end)| &self.changes[place(life)..end])
+    }
+
     /// The newest state; none when no change is known.
     #[must_use]
     pub fn state(&self) -> Option<VmState> {

@@ -55,9 +55,12 @@ pub const fn hour_window(hour: i32) -> Window {
 fn lives_of(fleet: &Fleet, vm_id: u32, touches: &Touches) -> BTreeMap<i64, (Shape, i64)> {
     let memory = touches.gpu_memory_bytes.unwrap_or(-1);
     match fleet.machine(vm_id).map(|machine| &machine.timeline).filter(|timeline| !timeline.is_empty()) {
-        Some(timeline) => {
-            timeline.lives().iter().filter_map(|life| life.began_at).map(|began| (began.0, (fleet.shape_at(vm_id, began), memory))).collect()
-        }
+        Some(timeline) => timeline
+            .lives()
+            .iter()
+            .filter_map(|life| life.began_at)
+            .map(|began| (began.0, (fleet.shape_at(vm_id, began), memory)))
+            .collect(),
         None => [(STATELESS, (fleet.shape_at(vm_id, Instant(0)), memory))].into(),
     }
 }
@@ -185,14 +188,8 @@ impl Pending {
 /// An execution as it holds slots.
 fn run(vm_id: u32, row: RunRow) -> Run {
     let mut key = [0; KEY_WIDTH];
-    let columns = [
-        KeyColumn::Combination,
-        KeyColumn::Application,
-        KeyColumn::User,
-        KeyColumn::Department,
-        KeyColumn::Project,
-        KeyColumn::ErrorType,
-    ];
+    let columns =
+        [KeyColumn::Combination, KeyColumn::Application, KeyColumn::User, KeyColumn::Department, KeyColumn::Project, KeyColumn::ErrorType];
     columns.into_iter().zip(row.ids).for_each(|(column, id)| key[column as usize] = id);
     key[KeyColumn::Vm as usize] = vm_id;
     key[KeyColumn::Outcome as usize] = row.outcome as u32 + 1;

@@ -307,12 +307,7 @@ mod tests {
         let swept = sweep(&segment(0, 100, 1), &[holder(1, 10, 40, &[]), holder(2, 20, 60, &[])], &mut Vec::new());
         assert_eq!(
             told(&swept),
-            [
-                (0, Phase::Inference, 1, 20.0),
-                (0, Phase::Inference, 2, 30.0),
-                (0, Phase::Idle, 2, 40.0),
-                (0, Phase::Overhead, 0, 10.0),
-            ]
+            [(0, Phase::Inference, 1, 20.0), (0, Phase::Inference, 2, 30.0), (0, Phase::Idle, 2, 40.0), (0, Phase::Overhead, 0, 10.0),]
         );
         assert_eq!(swept.busy_us, [50]);
     }

@@ -2,6 +2,7 @@
 
 pub mod executions;
 pub mod lists;
+pub mod machine_lives;
 pub mod machines;
 pub mod service;
 pub mod timelines;

@@ -1,5 +1,6 @@
 //! The objects, inputs and enums of the schema: wrappers of our own, never rows.
 
+pub mod availability;
 pub mod enums;
 pub mod execution;
 pub mod execution_stats;
@@ -10,6 +11,7 @@ pub mod key;
 pub mod list;
 pub mod machine_stats;
 pub mod name;
+pub mod provisioning;
 pub mod switching;
 pub mod usage;
 pub mod vm;
