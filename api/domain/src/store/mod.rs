@@ -14,6 +14,7 @@ mod lists;
 mod machines;
 mod marks;
 mod names;
+mod spans;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub use leases::Lease;
 pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use marks::DirtyKind;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
+pub use spans::{ExecutionSpan, OpenJob};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
