@@ -14,6 +14,7 @@ fn documents() -> Vec<(&'static str, String)> {
     let window = r#"window: { start: "2026-03-01T00:00:00Z", end: "2026-03-02T00:00:00Z" }"#;
     vec![
         ("auditLog", format!("{{ auditLog({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
+        ("concurrencySeries", format!("{{ concurrencySeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("dimensionValues", "{ dimensionValues(dimension: MODEL) { nodes { id } } viewer { subject } }".to_owned()),
         ("execution", r#"{ execution(id: "x") { id } viewer { subject } }"#.to_owned()),
         ("executionBreakdown", format!("{{ executionBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),

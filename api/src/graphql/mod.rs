@@ -17,6 +17,7 @@ use async_graphql::{EmptyMutation, EmptySubscription, MergedObject, SDLExportOpt
 use plimsoll_domain::breakdown::executions::Reader;
 
 use loader::CatalogLoader;
+use query::concurrency::ConcurrencyQuery;
 use query::executions::ExecutionQuery;
 use query::lists::ListQuery;
 use query::machines::MachineQuery;
@@ -28,7 +29,7 @@ const RECURSION_MAX: usize = 64;
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-pub struct Query(ServiceQuery, ExecutionQuery, MachineQuery, ListQuery);
+pub struct Query(ServiceQuery, ExecutionQuery, ConcurrencyQuery, MachineQuery, ListQuery);
 
 /// The schema.
 pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;

@@ -176,3 +176,100 @@ fn range(ends: &[u32], atom: u32) -> std::ops::Range<usize> {
     let start = atom.checked_sub(1).map_or(0, |before| ends[before as usize]);
     start as usize..ends[atom as usize] as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::level::Cell;
+    use super::*;
+
+    const ROWS: usize = 4;
+
+    fn windows(bounds: &[i64]) -> Vec<Window> {
+        bounds.windows(2).map(|pair| Window::of(pair[0], pair[1])).collect()
+    }
+
+    fn stay(queued_at: Option<i64>, started_at: i64, finished_at: i64) -> Stay {
+        Stay { queued_at: queued_at.map(Instant), started_at: Instant(started_at), finished_at: Instant(finished_at) }
+    }
+
+    /// Every row counts what its atoms have; row 0 counts everything.
+    fn swept(tiles: &[Window], atoms: &[Vec<u32>], mut stays: Vec<(u32, Stay)>) -> (Vec<Vec<Cell>>, Vec<u128>) {
+        stays.sort_by_key(|(_, stay)| std::cmp::Reverse(stay.finished_at));
+        let mut sweep = Sweep::new(tiles, usize::MAX);
+        for rows in atoms {
+            sweep.push_atom(rows.iter().copied(), ROWS);
+        }
+        for (atom, stay) in stays {
+            sweep.add(atom, stay).unwrap();
+        }
+        let levels = sweep.finish();
+        let rows = 0..ROWS as u32;
+        (levels.cells(|row| Some(row as usize), ROWS).unwrap(), rows.map(|row| levels.whole_us(row)).collect())
+    }
+
+    /// Instant by instant.
+    fn counted(tile: Window, stays: &[Stay]) -> Cell {
+        let mut cell = Cell::default();
+        for at in (tile.start.0..tile.end.0).map(Instant) {
+            let runs = stays.iter().filter(|stay| stay.started_at <= at && at < stay.finished_at).count() as u32;
+            let waits = |stay: &&Stay| stay.queued_at.is_some_and(|queued_at| queued_at <= at) && at < stay.started_at;
+            let waits = stays.iter().filter(waits).count() as u32;
+            cell.running_us += u64::from(runs);
+            cell.running_max = cell.running_max.max(runs);
+            cell.waiting_us += u64::from(waits);
+            cell.waiting_max = cell.waiting_max.max(waits);
+        }
+        cell
+    }
+
+    fn any_stay() -> impl Strategy<Value = Stay> {
+        // Few instants, so that bounds meet; some stays have no length.
+        (proptest::option::of(0_i64..12), 0_i64..40, prop_oneof![Just(0_i64), 0_i64..12, 0_i64..60])
+            .prop_map(|(waited, started, ran)| stay(waited.map(|waited| started - waited), started, started + ran))
+    }
+
+    proptest! {
+        #[test]
+        fn a_sweep_counts_as_one_counts_by_hand(
+            stays in proptest::collection::vec((0_u32..5, any_stay()), 0..40),
+            bounds in proptest::collection::btree_set(-3_i64..60, 2..8),
+            rows in proptest::collection::vec(proptest::collection::btree_set(1_u32..ROWS as u32, 1..3), 5),
+        ) {
+            let tiles = windows(&bounds.into_iter().collect::<Vec<_>>());
+            let window = Window { start: tiles[0].start, end: tiles[tiles.len() - 1].end };
+            let atoms: Vec<Vec<u32>> = rows.into_iter().map(|rows| std::iter::once(0).chain(rows).collect()).collect();
+            let (cells, wholes) = swept(&tiles, &atoms, stays.clone());
+            for row in 0..ROWS {
+                let of_row: Vec<Stay> =
+                    stays.iter().filter(|(atom, _)| atoms[*atom as usize].contains(&(row as u32))).map(|(_, stay)| *stay).collect();
+                let expected: Vec<Cell> = tiles.iter().map(|tile| counted(*tile, &of_row)).collect();
+                prop_assert_eq!(&cells[row], &expected, "row {}", row);
+                prop_assert_eq!(wholes[row], expected.iter().map(|cell| u128::from(cell.running_us)).sum::<u128>());
+                let any = expected.iter().any(|cell| cell.running_us + cell.waiting_us > 0);
+                prop_assert_eq!(any, of_row.iter().any(|stay| stay.is_in(window)));
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_never_meet_and_nothing_without_length_counts() {
+        let tiles = windows(&[0, 10, 20]);
+        let stays = vec![(0, stay(Some(2), 4, 10)), (0, stay(Some(4), 10, 15)), (0, stay(Some(10), 12, 12)), (0, stay(None, 13, 13))];
+        let (cells, _) = swept(&tiles, &[vec![0]], stays);
+        let first = Cell { running_us: 6, running_max: 1, waiting_us: 8, waiting_max: 1 };
+        assert_eq!(cells[0], [first, Cell { running_us: 5, running_max: 1, waiting_us: 2, waiting_max: 1 }]);
+    }
+
+    #[test]
+    fn what_overlaps_is_bounded() {
+        let tiles = windows(&[0, 10]);
+        let mut sweep = Sweep::new(&tiles, 1);
+        sweep.push_atom([0], 1);
+        sweep.add(0, stay(None, 5, 9)).unwrap();
+        // Holds to the start of the window, so nothing has to be remembered.
+        sweep.add(0, stay(None, 0, 9)).unwrap();
+        assert_eq!(sweep.add(0, stay(None, 6, 8)), Err(TooManyOverlap(1)));
+    }
+}

@@ -1,5 +1,6 @@
 //! The objects, inputs and enums of the schema: wrappers of our own, never rows.
 
+pub mod concurrency;
 pub mod enums;
 pub mod execution;
 pub mod execution_stats;
