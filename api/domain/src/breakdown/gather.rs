@@ -389,7 +389,12 @@ impl Gathered {
     ///
     /// # Errors
     /// [`BreakdownError::Store`] when they cannot be read.
-    pub(crate) async fn learn(&mut self, sources: Sources<'_>, filter: &Filter, ids: impl Iterator<Item = u32>) -> Result<(), BreakdownError> {
+    pub(crate) async fn learn(
+        &mut self,
+        sources: Sources<'_>,
+        filter: &Filter,
+        ids: impl Iterator<Item = u32>,
+    ) -> Result<(), BreakdownError> {
         let mut new: Vec<u32> = Vec::new();
         for id in ids {
             if self.known.len() <= id as usize {

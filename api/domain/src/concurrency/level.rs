@@ -150,12 +150,8 @@ impl<'t> Levels<'t> {
             let mut reader = Reader::new(block);
             while !reader.is_empty() {
                 let row = reader.u32()?;
-                let cell = Cell {
-                    running_us: reader.u64()?,
-                    running_max: reader.u32()?,
-                    waiting_us: reader.u64()?,
-                    waiting_max: reader.u32()?,
-                };
+                let cell =
+                    Cell { running_us: reader.u64()?, running_max: reader.u32()?, waiting_us: reader.u64()?, waiting_max: reader.u32()? };
                 if let Some(place) = place(row) {
                     cells[place][tile] = cell;
                 }

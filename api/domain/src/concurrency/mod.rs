@@ -67,12 +67,7 @@ pub struct ConcurrencyFigures {
 impl ConcurrencyFigures {
     fn of(cell: Cell, tile: Window) -> Self {
         let mean = |sum_us: u64| sum_us as f64 / tile.length_us() as f64;
-        Self {
-            mean: mean(cell.running_us),
-            max: cell.running_max,
-            queued_mean: mean(cell.waiting_us),
-            queued_max: cell.waiting_max,
-        }
+        Self { mean: mean(cell.running_us), max: cell.running_max, queued_mean: mean(cell.waiting_us), queued_max: cell.waiting_max }
     }
 }
 
@@ -203,9 +198,9 @@ impl<'a> Counting<'a> {
         if atom as usize == self.sweep.atoms() {
             self.push_atom(atom)?;
         }
-        self.sweep.add(atom, counted.stay).map_err(|source| {
-            BreakdownError::Limit(format!("{source} at one instant: ask for a shorter window or a narrower filter"))
-        })
+        self.sweep
+            .add(atom, counted.stay)
+            .map_err(|source| BreakdownError::Limit(format!("{source} at one instant: ask for a shorter window or a narrower filter")))
     }
 
     fn push_atom(&mut self, atom: u32) -> Result<(), BreakdownError> {
@@ -240,9 +235,8 @@ impl<'a> Counting<'a> {
         let kept = table.rows.iter().flat_map(|row| row.atoms.iter().copied());
         let places: FxHashMap<u32, usize> = std::iter::once(TOTAL).chain(kept).zip(0..).collect();
         let cells = levels.cells(|row| places.get(&row).copied(), places.len()).map_err(StoreError::from)?;
-        let mut points = cells
-            .iter()
-            .map(|cells| cells.iter().zip(tiles).map(|(cell, tile)| ConcurrencyFigures::of(*cell, *tile)).collect::<Vec<_>>());
+        let mut points =
+            cells.iter().map(|cells| cells.iter().zip(tiles).map(|(cell, tile)| ConcurrencyFigures::of(*cell, *tile)).collect::<Vec<_>>());
         let total = points.next().unwrap_or_default();
         let by: Arc<[Dimension]> = by.into();
         Ok(Series {

@@ -65,11 +65,18 @@ impl<'t> Sweep<'t> {
     /// A sweep over tiles that lie side by side; at most `overlap_max` stays may hold at once.
     #[must_use]
     pub fn new(tiles: &'t [Window], overlap_max: usize) -> Self {
-        let window = Window {
-            start: tiles.first().map_or(Instant(0), |tile| tile.start),
-            end: tiles.last().map_or(Instant(0), |tile| tile.end),
-        };
-        Self { tiles, window, levels: Levels::new(tiles), rows: Vec::new(), ends: Vec::new(), holding: BinaryHeap::new(), waits: Vec::new(), overlap_max }
+        let window =
+            Window { start: tiles.first().map_or(Instant(0), |tile| tile.start), end: tiles.last().map_or(Instant(0), |tile| tile.end) };
+        Self {
+            tiles,
+            window,
+            levels: Levels::new(tiles),
+            rows: Vec::new(),
+            ends: Vec::new(),
+            holding: BinaryHeap::new(),
+            waits: Vec::new(),
+            overlap_max,
+        }
     }
 
     /// The tiles.

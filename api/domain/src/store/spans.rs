@@ -139,7 +139,7 @@ impl Snapshot {
         let selected = Selected::of(wanted, true);
         let sql = format!(
             "SELECT at, id, job_key, state, attempt{} FROM job_event e WHERE at >= ? AND at < ? AND state IN (?, ?) \
-             AND NOT EXISTS (SELECT 1 FROM job_event l WHERE l.job_key = e.job_key AND (l.at > e.at OR (l.at = e.at AND l.state > e.state))) \
+             AND NOT EXISTS (SELECT 1 FROM job_event l WHERE l.job_key = e.job_key AND l.at >= e.at AND (l.at > e.at OR l.state > e.state)) \
              AND NOT EXISTS (SELECT 1 FROM execution x WHERE x.job_key = e.job_key \
              AND (x.finished_at >= e.at OR x.attempt >= COALESCE(e.attempt, 1))) LIMIT ?",
             selected.list()
