@@ -2,7 +2,7 @@
 //! instant by instant, on both databases.
 //!
 //! Cases are random and named by a seed, which a failure prints; `PLIMSOLL_TEST_SEED` asks for one seed alone.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 #[path = "any_plan/database.rs"]
 mod database;
