@@ -19,6 +19,7 @@ use plimsoll_domain::breakdown::executions::{Reader, Reading, RowKey, Series};
 use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_domain::cell::part::KeyColumn;
 use plimsoll_domain::clock::FixedClock;
+use plimsoll_domain::concurrency::packer::Packer;
 use plimsoll_domain::concurrency::{ConcurrencyFigures, ConcurrencyQuestion};
 use plimsoll_domain::ingest::IngestSink as _;
 use plimsoll_domain::ingest::line::{ReadContext, read_line};
@@ -333,6 +334,7 @@ async fn ask(reader: &Reader, asked: &Asked) -> (usize, Answer) {
 /// As if the events had come before there was a table of how far executions reach.
 async fn forget_reach(store: &Store) {
     let mut tx = store.begin_write().await.unwrap();
+    tx.execute("DROP TABLE execution_pack", &[]).await.unwrap();
     tx.execute("DROP TABLE execution_reach", &[]).await.unwrap();
     tx.execute("DELETE FROM seaql_migrations WHERE version = 'm20261124_000004_reach'", &[]).await.unwrap();
     tx.commit().await.unwrap();
@@ -346,11 +348,21 @@ async fn case(database: &Database, seed: u64) {
     let running = tokio::spawn(writer.run());
     let all: Vec<Told> = (0..random.between(1, 90)).map(|_| told(&mut random)).collect();
     let batch = random.between(1, 30) as usize;
+    let mut packer = Packer::new(store.clone()).with_least(1);
     for batch in all.chunks(batch) {
         write(&handle, batch).await;
+        // Now and then: some hours are packed, some become stale, some are read from rows.
+        if random.chance(40) {
+            packer.run_once(Instant(NOW_US)).await.unwrap();
+        }
     }
     if random.chance(30) {
         forget_reach(&store).await;
+    }
+    if random.chance(50) {
+        // The first looks only.
+        packer.run_once(Instant(NOW_US)).await.unwrap();
+        while packer.run_once(Instant(NOW_US)).await.unwrap() > 0 {}
     }
     let (counted, reader) = (counted(&all), Reader::new(store.clone()));
     for _ in 0..QUESTIONS {

@@ -1,14 +1,17 @@
 //! How many executions run and wait at once, over time.
 //!
 //! Executions are read hour by hour, the latest end first, and swept backwards (`sweep`), so that memory holds one hour of them,
-//! those that overlap one instant, and what the rows had in each tile, packed (`level`); each of these has a limit. An execution
-//! may end long after the window: `execution_reach` tells which later hours have one that began before the window's end.
-//! Jobs without an execution count as `open_job` says.
+//! those that overlap one instant, and what the rows had in each tile, in few bytes (`level`); the latter two have a limit. An
+//! execution may end long after the window: `execution_reach` tells which later hours have one that began before the window's end.
+//! Past hours are read from their pack (`pack`), which is many times faster than rows.
+//! Jobs without an execution count as `open_job` says, whether that lies before the snapshot's instant or after it.
 //! Invariants: rows and total of one answer come from one snapshot; an execution counts in each of its rows and once in the total.
 //! Must not know: GraphQL.
 
 pub mod level;
 pub mod open_job;
+pub mod pack;
+pub mod packer;
 pub mod sweep;
 
 use std::sync::Arc;
@@ -134,13 +137,8 @@ impl<'a> Counting<'a> {
     async fn read(&mut self) -> Result<(), BreakdownError> {
         self.read_jobs().await?;
         let (start, end) = (self.window.start, self.window.end);
-        for hour in self.sources.snapshot.execution_reach_list(start.hour(), end).await? {
-            let hour = Window::of(i64::from(hour) * HOUR_US, (i64::from(hour) + 1) * HOUR_US);
-            for piece in [Window { start: hour.start.max(end), ..hour }, Window { start: hour.start.max(start), end: hour.end.min(end) }] {
-                if piece.length_us() > 0 {
-                    self.read_executions(piece).await?;
-                }
-            }
+        for (hour, is_packed) in self.sources.snapshot.execution_reach_list(start.hour(), end).await? {
+            self.read_hour(hour, is_packed).await?;
         }
         let jobs = std::mem::take(&mut self.jobs);
         jobs.iter().rev().try_for_each(|job| self.count(job))
@@ -161,9 +159,15 @@ impl<'a> Counting<'a> {
         self.learn(&jobs).await
     }
 
-    /// Executions that finished in a piece of at most an hour.
-    async fn read_executions(&mut self, piece: Window) -> Result<(), BreakdownError> {
-        let spans = self.sources.snapshot.execution_span_list(piece, self.window.end, &self.columns).await?;
+    /// Executions that finished in an hour.
+    async fn read_hour(&mut self, hour: i32, is_packed: bool) -> Result<(), BreakdownError> {
+        let snapshot = self.sources.snapshot;
+        let spans = if is_packed {
+            let block = snapshot.execution_pack(hour).await?.ok_or(StoreError::Inconsistent("pack"))?;
+            pack::decode(hour, &block).map_err(StoreError::from)?
+        } else {
+            snapshot.execution_span_list(hour_window(hour), self.window.end, &self.columns).await?
+        };
         let mut executions: Vec<Counted> = spans
             .into_iter()
             .map(|span| Counted {
@@ -248,6 +252,10 @@ impl<'a> Counting<'a> {
             total,
         })
     }
+}
+
+const fn hour_window(hour: i32) -> Window {
+    Window::of(hour as i64 * HOUR_US, (hour as i64 + 1) * HOUR_US)
 }
 
 fn too_many_keys() -> BreakdownError {

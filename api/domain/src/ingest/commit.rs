@@ -420,15 +420,16 @@ fn touched(
     touched
 }
 
-/// For each hour in which executions finished, the earliest instant at which one of them waited or ran (microseconds).
-fn reach(executions: &[Identified<'_, Execution>]) -> BTreeMap<i32, i64> {
-    let mut earliest: BTreeMap<i32, i64> = BTreeMap::new();
+/// For each hour in which executions finished, the earliest instant at which one of them waited or ran (microseconds), and how
+/// many they are.
+fn reach(executions: &[Identified<'_, Execution>]) -> BTreeMap<i32, (i64, i64)> {
+    let mut hours: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
     for Identified { event, .. } in executions {
         let from = event.queued_at.unwrap_or(event.started_at).min(event.started_at);
-        let known = earliest.entry(event.finished_at.hour()).or_insert(from.0);
-        *known = (*known).min(from.0);
+        let (earliest, count) = hours.entry(event.finished_at.hour()).or_insert((from.0, 0));
+        (*earliest, *count) = ((*earliest).min(from.0), *count + 1);
     }
-    earliest
+    hours
 }
 
 async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, told: &[Told], names: &Resolved<'_>) -> Result<(), StoreError> {

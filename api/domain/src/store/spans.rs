@@ -1,7 +1,8 @@
 //! Who waited and ran when: executions by their end, and jobs that have none yet.
 //!
-//! Invariant: `execution_reach` has a row for each hour in which executions finished, whose instant none of them waited or ran
-//! before. Must not know: how many ran at once.
+//! Invariants: `execution_reach` has a row for each hour in which executions finished, whose instant none of them waited or ran
+//! before and which counts them all; executions are never changed, so a pack of as many holds the same ones.
+//! Must not know: how many ran at once, what stands in a pack.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, StreamTrait as _};
 use uuid::Uuid;
 
 use super::dialect::render;
-use super::{ColumnData, Kind, Rows, Snapshot, StoreError, Value, WriteTx};
+use super::{ColumnData, Rows, Snapshot, StoreError, Value, WriteTx};
 use crate::cell::part::{KEY_WIDTH, Key, KeyColumn};
 
 /// An execution as it takes up time. Columns of the key that were not asked for are 0.
@@ -85,14 +86,38 @@ impl Selected {
 }
 
 impl Snapshot {
-    /// Hours from `from_hour` on in which executions finished of which one at least waited or ran before `before`, latest first.
+    /// Hours from `from_hour` on in which executions finished of which one at least waited or ran before `before`, latest first,
+    /// and whether the pack of the hour holds.
     ///
     /// # Errors
     /// [`StoreError::Read`] from the database.
-    pub async fn execution_reach_list(&self, from_hour: i32, before: Instant) -> Result<Vec<i32>, StoreError> {
-        let sql = "SELECT hour FROM execution_reach WHERE hour >= ? AND earliest_at < ? ORDER BY hour DESC";
+    pub async fn execution_reach_list(&self, from_hour: i32, before: Instant) -> Result<Vec<(i32, bool)>, StoreError> {
+        let sql = "SELECT r.hour, CASE WHEN p.executions = r.executions THEN 1 ELSE 0 END FROM execution_reach r \
+             LEFT JOIN execution_pack p ON p.hour = r.hour WHERE r.hour >= ? AND r.earliest_at < ? ORDER BY r.hour DESC";
         let rows = self.rows(sql, vec![from_hour.into(), before.0.into()]).await?;
-        rows.iter().map(|row| row.try_get_by_index(0).map_err(StoreError::read)).collect()
+        let hour = |row: &QueryResult| Ok((row.try_get_by_index(0)?, row.try_get_by_index::<i32>(1)? == 1));
+        rows.iter().map(hour).collect::<Result<_, DbErr>>().map_err(StoreError::read)
+    }
+
+    /// Hours before `before_hour` with at least so many executions whose pack does not hold, and how many they are, latest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn execution_unpacked_list(&self, before_hour: i32, least: i64, limit: u32) -> Result<Vec<(i32, i64)>, StoreError> {
+        let sql = "SELECT r.hour, r.executions FROM execution_reach r LEFT JOIN execution_pack p ON p.hour = r.hour \
+             WHERE r.hour < ? AND r.executions >= ? AND (p.executions IS NULL OR p.executions <> r.executions) ORDER BY r.hour DESC LIMIT ?";
+        let rows = self.rows(sql, vec![before_hour.into(), least.into(), i64::from(limit).into()]).await?;
+        let hour = |row: &QueryResult| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        rows.iter().map(hour).collect::<Result<_, DbErr>>().map_err(StoreError::read)
+    }
+
+    /// The pack of an hour; none when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn execution_pack(&self, hour: i32) -> Result<Option<Vec<u8>>, StoreError> {
+        let rows = self.rows("SELECT block FROM execution_pack WHERE hour = ?", vec![hour.into()]).await?;
+        rows.first().map(|row| row.try_get_by_index(0).map_err(StoreError::read)).transpose()
     }
 
     /// Executions that finished in the window and waited or ran before `before`, in no order.
@@ -173,34 +198,32 @@ impl Snapshot {
 }
 
 impl WriteTx {
-    /// Lets hours reach back to these instants (microseconds), at least.
+    /// More executions finished in these hours: the earliest instant (microseconds) at which one of them waited or ran, and how
+    /// many they are.
     ///
     /// # Errors
     /// [`StoreError::Write`] from the database.
-    pub async fn execution_reach_widen(&mut self, earliest: &BTreeMap<i32, i64>) -> Result<(), StoreError> {
-        let hours: Vec<Value> = earliest.keys().map(|hour| Value::Int((*hour).into())).collect();
-        let sql = "SELECT hour, earliest_at FROM execution_reach WHERE hour {in}";
-        let known = self.fetch_in(sql, &[], &hours, &[Kind::Int, Kind::Int]).await?;
-        let known: BTreeMap<i64, i64> = known
-            .iter()
-            .filter_map(|row| match row[..] {
-                [Value::Int(hour), Value::Int(at)] => Some((hour, at)),
-                _ => None,
-            })
-            .collect();
-        // Mostly nothing is news: the row of the present hour is locked only when it is. In order, so that two writers never wait
-        // for each other in a circle.
-        let news: Vec<(i64, i64)> = earliest
-            .iter()
-            .map(|(hour, at)| (i64::from(*hour), *at))
-            .filter(|(hour, at)| known.get(hour).is_none_or(|known| at < known))
-            .collect();
+    pub async fn execution_reach_widen(&mut self, hours: &BTreeMap<i32, (i64, i64)>) -> Result<(), StoreError> {
         let columns = vec![
-            ("hour", ColumnData::Ints(news.iter().map(|(hour, _)| Some(*hour)).collect())),
-            ("earliest_at", ColumnData::Ints(news.iter().map(|(_, at)| Some(*at)).collect())),
+            ("hour", ColumnData::Ints(hours.keys().map(|hour| Some(i64::from(*hour))).collect())),
+            ("earliest_at", ColumnData::Ints(hours.values().map(|(earliest, _)| Some(*earliest)).collect())),
+            ("executions", ColumnData::Ints(hours.values().map(|(_, executions)| Some(*executions)).collect())),
         ];
-        let clause = "ON CONFLICT (hour) DO UPDATE SET earliest_at = excluded.earliest_at \
-             WHERE excluded.earliest_at < execution_reach.earliest_at";
-        self.insert(&Rows { table: "execution_reach", count: news.len(), columns }, clause).await.map(|_| ())
+        // In order of the hours, so that two writers never wait for each other in a circle.
+        let clause = "ON CONFLICT (hour) DO UPDATE SET executions = execution_reach.executions + excluded.executions, \
+             earliest_at = CASE WHEN execution_reach.earliest_at < excluded.earliest_at THEN execution_reach.earliest_at \
+             ELSE excluded.earliest_at END";
+        self.insert(&Rows { table: "execution_reach", count: hours.len(), columns }, clause).await.map(|_| ())
+    }
+
+    /// Replaces the pack of an hour, which holds while the hour has this many executions.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] from the database.
+    pub async fn execution_pack_put(&mut self, hour: i32, executions: i64, block: Vec<u8>) -> Result<(), StoreError> {
+        let sql = "INSERT INTO execution_pack (hour, executions, block) VALUES (?, ?, ?) \
+             ON CONFLICT (hour) DO UPDATE SET executions = excluded.executions, block = excluded.block";
+        let values = [Value::Int(hour.into()), Value::Int(executions), Value::Bytes(block)];
+        self.execute(sql, &values).await.map(|_| ())
     }
 }
