@@ -23,6 +23,7 @@ use futures_util::future::BoxFuture;
 use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::cell::compactor::Compactor;
 use plimsoll_domain::clock::{Clock, IdSource, SystemClock, TimeOrderedIds};
+use plimsoll_domain::concurrency::packer::Packer;
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
 use plimsoll_domain::store::{Store, StoreError};
 use plimsoll_domain::timeline::worker::TimelineWorker;
@@ -46,6 +47,8 @@ use tasks::Tasks;
 const BUILD_EVERY: Duration = Duration::from_secs(2);
 /// Between two looks of the compactor.
 const COMPACT_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks of the packer of executions.
+const PACK_EVERY: Duration = Duration::from_secs(5);
 /// How long background tasks may take to end.
 const TASKS_END_MAX: Duration = Duration::from_secs(10);
 /// Nodes of a page when nobody says how many.
@@ -148,6 +151,8 @@ pub async fn serve_store(
     tasks.spawn_heavy("compactor", move || compact(compacting.0, compacting.1));
     let timelines = (TimelineWorker::new(store.clone(), ids.next_id()), tasks.stop.clone());
     tasks.spawn_heavy("timelines", move || build_timelines(store_clock, timelines.0, timelines.1));
+    let packing = (store.clone(), tasks.stop.clone());
+    tasks.spawn_heavy("packer", move || pack(packing.0, packing.1));
     if config.collect.enabled {
         tasks.spawn("collector", collect::run(ingest.clone(), Arc::clone(&clock), tasks.stop.clone()));
     }
@@ -237,6 +242,18 @@ async fn build_timelines(clock: Arc<dyn Clock>, mut worker: TimelineWorker, stop
     }
     if let Err(error) = worker.release(clock.now()).await {
         tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of the timelines back");
+    }
+}
+
+async fn pack(store: Store, stop: CancellationToken) {
+    let clock = Arc::clone(store.clock());
+    let mut packer = Packer::new(store);
+    while stop.run_until_cancelled(tokio::time::sleep(PACK_EVERY)).await.is_some() {
+        match packer.run_once(clock.now()).await {
+            Ok(0) => {}
+            Ok(hours) => tracing::debug!(hours, "packed executions"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot pack executions, will try again"),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub const OPEN: &[&str] = &["Query.viewer", "Query.serviceConfig", "Query.node"]
 pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.executionBreakdown", &[TD, ADMIN]),
     ("Query.executionSeries", &[TD, ADMIN]),
+    ("Query.concurrencySeries", &[TD, ADMIN]),
     ("Query.executions", &[TD, ADMIN, FD]),
     ("Query.execution", &[TD, ADMIN, FD]),
     ("Query.dimensionValues", &[TD, ADMIN, FD]),

@@ -17,6 +17,7 @@ use async_graphql::{EmptyMutation, EmptySubscription, MergedObject, SDLExportOpt
 use plimsoll_domain::breakdown::executions::Reader;
 
 use loader::CatalogLoader;
+use query::concurrency::ConcurrencyQuery;
 use query::executions::ExecutionQuery;
 use query::lists::ListQuery;
 use query::machine_lives::MachineLifeQuery;
@@ -30,7 +31,7 @@ const RECURSION_MAX: usize = 64;
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-pub struct Query(ServiceQuery, ExecutionQuery, TimelineQuery, MachineQuery, MachineLifeQuery, ListQuery);
+pub struct Query(ServiceQuery, ExecutionQuery, TimelineQuery, ConcurrencyQuery, MachineQuery, MachineLifeQuery, ListQuery);
 
 /// The schema.
 pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;

@@ -400,7 +400,15 @@ impl Gathered {
     }
 
     /// Learns what the combinations mean that were not met yet.
-    async fn learn(&mut self, sources: Sources<'_>, filter: &Filter, ids: impl Iterator<Item = u32>) -> Result<(), BreakdownError> {
+    ///
+    /// # Errors
+    /// [`BreakdownError::Store`] when they cannot be read.
+    pub(crate) async fn learn(
+        &mut self,
+        sources: Sources<'_>,
+        filter: &Filter,
+        ids: impl Iterator<Item = u32>,
+    ) -> Result<(), BreakdownError> {
         let mut new: Vec<u32> = Vec::new();
         for id in ids {
             if self.known.len() <= id as usize {
@@ -425,8 +433,8 @@ impl Gathered {
         Ok(())
     }
 
-    /// The atom of a key; none when the filter leaves it out.
-    fn atom(&mut self, sources: Sources<'_>, asked: &Gathering<'_>, key: &Key, tile: u32, at: Instant) -> Option<u32> {
+    /// The atom of a key, whose combination has been learnt; none when the filter leaves it out.
+    pub(crate) fn atom(&mut self, sources: Sources<'_>, asked: &Gathering<'_>, key: &Key, tile: u32, at: Instant) -> Option<u32> {
         if !asked.filter.allows_key(key) {
             return None;
         }

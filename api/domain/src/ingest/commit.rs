@@ -296,6 +296,7 @@ async fn insert_facts(
     tell_attributes(tx, sorted, &told, names).await?;
     tx.vm_touch(&touched(sorted, &told, &vm_samples, &gpu_samples)).await?;
     tx.gpu_memory_tell(&gpu_memory(&gpu_samples)).await?;
+    tx.execution_reach_widen(&reach(&sorted.executions)).await?;
     let news = gpu_indices(sorted, &told, &gpu_samples, names, gpu_index_max);
     let changed = tx.gpu_index_raise(&news).await?;
     if changed || !sorted.vm_states.is_empty() {
@@ -418,6 +419,18 @@ fn touched(
     vm_samples.iter().for_each(|row| touch(row.id, row.event.at, row.event.at));
     gpu_samples.iter().for_each(|row| touch(row.id, row.event.at, row.event.at));
     touched
+}
+
+/// For each hour in which executions finished, the earliest instant at which one of them waited or ran (microseconds), and how
+/// many they are.
+fn reach(executions: &[Identified<'_, Execution>]) -> BTreeMap<i32, (i64, i64)> {
+    let mut hours: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
+    for Identified { event, .. } in executions {
+        let from = event.queued_at.unwrap_or(event.started_at).min(event.started_at);
+        let (earliest, count) = hours.entry(event.finished_at.hour()).or_insert((from.0, 0));
+        (*earliest, *count) = ((*earliest).min(from.0), *count + 1);
+    }
+    hours
 }
 
 async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, told: &[Told], names: &Resolved<'_>) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@ mod machines;
 mod marks;
 mod names;
 mod silences;
+mod spans;
 mod timelines;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use marks::DirtyKind;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
 pub use silences::SampleEdge;
+pub use spans::{ExecutionSpan, OpenJob};
 pub use timelines::{Built, HOURS_PER_READ, MachineHour, RunRow, Touches};
 
 /// Why the store could not do it.

@@ -1,6 +1,7 @@
 //! The objects, inputs and enums of the schema: wrappers of our own, never rows.
 
 pub mod availability;
+pub mod concurrency;
 pub mod enums;
 pub mod execution;
 pub mod execution_stats;
