@@ -8,6 +8,7 @@ pub use sea_orm_migration::prelude::MigratorTrait;
 
 mod m20261124_000001_foundation;
 mod m20261124_000002_timelines;
+mod m20261124_000003_jobs;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -16,6 +17,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261124_000001_foundation::Migration), Box::new(m20261124_000002_timelines::Migration)]
+        vec![
+            Box::new(m20261124_000001_foundation::Migration),
+            Box::new(m20261124_000002_timelines::Migration),
+            Box::new(m20261124_000003_jobs::Migration),
+        ]
     }
 }

@@ -9,6 +9,7 @@ pub mod cell;
 pub mod clock;
 pub mod demo;
 pub mod ingest;
+pub mod job;
 pub mod listing;
 pub mod machine;
 pub mod store;

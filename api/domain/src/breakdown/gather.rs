@@ -154,7 +154,7 @@ impl Buckets {
 }
 
 /// Runs of consecutive buckets, at most `most` long.
-fn runs(buckets: impl Iterator<Item = i32>, most: i32) -> Vec<(i32, i32)> {
+pub(super) fn runs(buckets: impl Iterator<Item = i32>, most: i32) -> Vec<(i32, i32)> {
     let mut runs: Vec<(i32, i32)> = Vec::new();
     for bucket in buckets {
         match runs.last_mut() {
@@ -277,7 +277,7 @@ impl Gathered {
     }
 
     /// Adds one block; `place` gives the tile and the instant of the cells of an hour (0 where the block is one bucket).
-    async fn add_block(
+    pub(super) async fn add_block(
         &mut self,
         sources: Sources<'_>,
         asked: &Gathering<'_>,
@@ -338,7 +338,8 @@ impl Gathered {
         }
     }
 
-    async fn add_facts<M: Fact>(
+    /// Adds facts of one tile, of which a snapshot may look names up meanwhile.
+    pub(super) async fn add_facts<M: Fact>(
         &mut self,
         sources: Sources<'_>,
         asked: &Gathering<'_>,
@@ -575,15 +576,15 @@ fn execution_columns(asked: &Gathering<'_>) -> ExecutionColumns {
 }
 
 /// Days of one read: large families are read in small steps, so that memory stays bounded.
-const fn chunk_of(family: Family) -> i32 {
+pub(super) const fn chunk_of(family: Family) -> i32 {
     match family {
-        Family::Combination | Family::VmSample | Family::GpuSample => 62,
-        Family::Caller | Family::Machine => 8,
+        Family::Combination | Family::VmSample | Family::GpuSample | Family::JobCombination => 62,
+        Family::Caller | Family::Machine | Family::JobCaller | Family::JobMachine => 8,
     }
 }
 
 /// The parts to read: the keys, the executions, what is asked for.
-fn wanted(family: Family, parts: &[Part]) -> Vec<Part> {
+pub(super) fn wanted(family: Family, parts: &[Part]) -> Vec<Part> {
     let mut wanted = vec![Part::Keys];
     if family.parts().contains(&Part::Executions) {
         wanted.push(Part::Executions);

@@ -9,9 +9,12 @@ pub mod executions;
 pub mod figures;
 pub mod filter;
 pub mod gather;
+pub mod job_figures;
+pub mod jobs;
 pub mod machines;
 pub mod table;
 
+use crate::job::pending::PendingError;
 use crate::store::StoreError;
 
 /// Rows that one answer may have.
@@ -42,4 +45,13 @@ pub enum BreakdownError {
     /// The store failed.
     #[error("cannot read figures")]
     Store(#[from] StoreError),
+}
+
+impl From<PendingError> for BreakdownError {
+    fn from(error: PendingError) -> Self {
+        match error {
+            PendingError::TooMany => Self::Limit(error.to_string()),
+            PendingError::Store(error) => Self::Store(error),
+        }
+    }
 }

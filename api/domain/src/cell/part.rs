@@ -44,15 +44,32 @@ pub enum Family {
     VmSample = 4,
     /// GPU samples by machine.
     GpuSample = 5,
+    /// Jobs by the combination of their last attempt; this and the next two count jobs as [`Part::Executions`].
+    JobCombination = 31,
+    /// Jobs by combination and who asked.
+    JobCaller = 32,
+    /// Jobs by combination and machine.
+    JobMachine = 33,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 5] = Self::ADDITIVE;
+    pub const ALL: [Self; 8] = [
+        Self::Combination,
+        Self::Caller,
+        Self::Machine,
+        Self::VmSample,
+        Self::GpuSample,
+        Self::JobCombination,
+        Self::JobCaller,
+        Self::JobMachine,
+    ];
     /// The families that ingestion adds to and the compactor folds; the others are derived.
     pub const ADDITIVE: [Self; 5] = [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample];
     /// The families of executions, the cheapest first.
     pub const OF_EXECUTIONS: [Self; 3] = [Self::Combination, Self::Machine, Self::Caller];
+    /// The families of jobs, the cheapest first.
+    pub const OF_JOBS: [Self; 3] = [Self::JobCombination, Self::JobMachine, Self::JobCaller];
 
     /// The code that the database keeps.
     #[must_use]
@@ -71,9 +88,9 @@ impl Family {
     pub const fn columns(self) -> &'static [KeyColumn] {
         use KeyColumn::{Application, Combination, Department, ErrorType, Outcome, Project, User, Vm};
         match self {
-            Self::Combination => &[Combination, Outcome, ErrorType],
-            Self::Caller => &[Combination, Application, User, Department, Project, Outcome, ErrorType],
-            Self::Machine => &[Combination, Vm, Outcome, ErrorType],
+            Self::Combination | Self::JobCombination => &[Combination, Outcome, ErrorType],
+            Self::Caller | Self::JobCaller => &[Combination, Application, User, Department, Project, Outcome, ErrorType],
+            Self::Machine | Self::JobMachine => &[Combination, Vm, Outcome, ErrorType],
             Self::VmSample | Self::GpuSample => &[Vm],
         }
     }
@@ -85,6 +102,7 @@ impl Family {
             Self::Combination | Self::Caller | Self::Machine => &Part::OF_EXECUTIONS,
             Self::VmSample => &Part::OF_VM_SAMPLES,
             Self::GpuSample => &Part::OF_GPU_SAMPLES,
+            Self::JobCombination | Self::JobCaller | Self::JobMachine => &Part::OF_JOBS,
         }
     }
 
@@ -212,6 +230,14 @@ pub enum Part {
     GpuPower = 45,
     /// GPU samples with a utilization under 1 %.
     GpuIdleSamples = 46,
+    /// Executions of jobs.
+    Attempts = 70,
+    /// Jobs with more than one execution.
+    RetriedJobs = 71,
+    /// startedAt - queuedAt of the first attempt, ms.
+    JobQueue = 72,
+    /// Sum of the durations of all attempts, ms.
+    JobProcessing = 73,
 }
 
 impl Part {
@@ -264,6 +290,8 @@ impl Part {
         Self::GpuPower,
         Self::GpuIdleSamples,
     ];
+    /// The parts of jobs.
+    pub const OF_JOBS: [Self; 5] = [Self::Executions, Self::Attempts, Self::RetriedJobs, Self::JobQueue, Self::JobProcessing];
 
     /// The code that the database keeps.
     #[must_use]
@@ -278,6 +306,7 @@ impl Part {
             .chain(Self::OF_EXECUTIONS)
             .chain(Self::OF_VM_SAMPLES)
             .chain(Self::OF_GPU_SAMPLES)
+            .chain(Self::OF_JOBS)
             .find(|part| part.code() == code)
     }
 
@@ -297,7 +326,9 @@ impl Part {
             | Self::DiskReadOps
             | Self::DiskWriteOps
             | Self::GpuSamples
-            | Self::GpuIdleSamples => PartKind::Sum,
+            | Self::GpuIdleSamples
+            | Self::Attempts
+            | Self::RetriedJobs => PartKind::Sum,
             Self::LastError => PartKind::Latest,
             Self::InputSize | Self::OutputSize | Self::GpuMemory | Self::MemoryUsed | Self::GpuMemoryUsed => WHOLE,
             Self::InputCorrelation | Self::OutputCorrelation => PartKind::Moments,

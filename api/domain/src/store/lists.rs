@@ -4,7 +4,7 @@
 //! Invariant: the order is total (an id decides at the end). Must not know: what a caller may see, how cursors are written.
 
 use plimsoll_entity::value::time::{Instant, Window};
-use plimsoll_entity::{audit_entry, event_key, execution, job_event};
+use plimsoll_entity::{audit_entry, event_key, execution};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
@@ -88,32 +88,6 @@ impl Snapshot {
     pub async fn execution_fetch(&self, id: Uuid) -> Result<Option<execution::Model>, StoreError> {
         let Some(key) = event_key::Entity::find_by_id(id).one(self.tx()).await.map_err(StoreError::read)? else { return Ok(None) };
         execution::Entity::find_by_id((key.at, id)).one(self.tx()).await.map_err(StoreError::read)
-    }
-
-    /// Executions of jobs.
-    ///
-    /// # Errors
-    /// [`StoreError::Read`] from the database.
-    pub async fn attempt_list(&self, job_keys: &[Uuid]) -> Result<Vec<execution::Model>, StoreError> {
-        let mut found = Vec::new();
-        for chunk in job_keys.chunks(500) {
-            let select = execution::Entity::find().filter(execution::Column::JobKey.is_in(chunk.iter().copied()));
-            found.extend(select.all(self.tx()).await.map_err(StoreError::read)?);
-        }
-        Ok(found)
-    }
-
-    /// Changes of jobs' states.
-    ///
-    /// # Errors
-    /// [`StoreError::Read`] from the database.
-    pub async fn job_event_list(&self, job_keys: &[Uuid]) -> Result<Vec<job_event::Model>, StoreError> {
-        let mut found = Vec::new();
-        for chunk in job_keys.chunks(500) {
-            let select = job_event::Entity::find().filter(job_event::Column::JobKey.is_in(chunk.iter().copied()));
-            found.extend(select.all(self.tx()).await.map_err(StoreError::read)?);
-        }
-        Ok(found)
     }
 
     /// Audit entries of the window, newest first, then id; `subjects` none: of everybody.
@@ -217,10 +191,6 @@ mod tests {
             plans.push(plan(&store, |backend| entries.build(backend)).await);
         }
         plans.push(plan(&store, |backend| execution::Entity::find_by_id((500, key.1)).build(backend)).await);
-        let attempts = execution::Entity::find().filter(execution::Column::JobKey.is_in([key.1]));
-        plans.push(plan(&store, |backend| attempts.build(backend)).await);
-        let changes = job_event::Entity::find().filter(job_event::Column::JobKey.is_in([key.1]));
-        plans.push(plan(&store, |backend| changes.build(backend)).await);
         for plan in plans {
             assert!(!plan.contains("SCAN") && !plan.contains("Seq Scan"), "{plan}");
             assert!(["PRIMARY KEY", "INDEX", "Index"].iter().any(|way| plan.contains(way)), "{plan}");
