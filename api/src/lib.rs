@@ -24,6 +24,7 @@ use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::cell::compactor::Compactor;
 use plimsoll_domain::clock::{Clock, IdSource, SystemClock, TimeOrderedIds};
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
+use plimsoll_domain::job::worker::JobWorker;
 use plimsoll_domain::store::{Store, StoreError};
 use plimsoll_gate::{CostTable, Gate, Service};
 use tokio::net::TcpListener;
@@ -43,6 +44,8 @@ use tasks::Tasks;
 
 /// Between two looks of the compactor.
 const COMPACT_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks of the worker of jobs.
+const WORK_JOBS_EVERY: Duration = Duration::from_secs(1);
 /// How long background tasks may take to end.
 const TASKS_END_MAX: Duration = Duration::from_secs(10);
 /// Nodes of a page when nobody says how many.
@@ -142,6 +145,8 @@ pub async fn serve_store(
     tasks.spawn("metrics", http::metrics::keep_up(metrics.clone(), tasks.stop.clone()));
     let compacting = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("compactor", move || compact(compacting.0, compacting.1));
+    let working = (JobWorker::new(store.clone(), ids.next_id()), store.clone(), tasks.stop.clone());
+    tasks.spawn_heavy("jobs", move || work_jobs_off(working.0, working.1, working.2));
     if config.collect.enabled {
         tasks.spawn("collector", collect::run(ingest.clone(), Arc::clone(&clock), tasks.stop.clone()));
     }
@@ -215,6 +220,20 @@ async fn compact(store: Store, stop: CancellationToken) {
             Ok(done) => tracing::debug!(deltas = done.deltas, days = done.days, "compacted cells"),
             Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot compact cells, will try again"),
         }
+    }
+}
+
+async fn work_jobs_off(mut worker: JobWorker, store: Store, stop: CancellationToken) {
+    let clock = Arc::clone(store.clock());
+    while stop.run_until_cancelled(tokio::time::sleep(WORK_JOBS_EVERY)).await.is_some() {
+        match worker.run_once(clock.now()).await {
+            Ok(done) if done == Default::default() => {}
+            Ok(done) => tracing::debug!(jobs = done.jobs, days = done.days, "worked jobs off"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot work jobs off, will try again"),
+        }
+    }
+    if let Err(error) = worker.release().await {
+        tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of jobs back");
     }
 }
 

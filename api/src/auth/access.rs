@@ -18,6 +18,8 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.executionSeries", &[TD, ADMIN]),
     ("Query.executions", &[TD, ADMIN, FD]),
     ("Query.execution", &[TD, ADMIN, FD]),
+    ("Query.jobBreakdown", &[TD]),
+    ("Query.jobs", &[TD, ADMIN]),
     ("Query.dimensionValues", &[TD, ADMIN, FD]),
     ("Query.vms", &[ADMIN, TD]),
     ("Query.machineBreakdown", &[ADMIN]),

@@ -18,6 +18,7 @@ use plimsoll_domain::breakdown::executions::Reader;
 
 use loader::CatalogLoader;
 use query::executions::ExecutionQuery;
+use query::jobs::JobQuery;
 use query::lists::ListQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
@@ -28,7 +29,7 @@ const RECURSION_MAX: usize = 64;
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-pub struct Query(ServiceQuery, ExecutionQuery, MachineQuery, ListQuery);
+pub struct Query(ServiceQuery, ExecutionQuery, JobQuery, MachineQuery, ListQuery);
 
 /// The schema.
 pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;

@@ -86,6 +86,17 @@ impl JobWorker {
         Ok(done)
     }
 
+    /// Gives the right to work back, so that nobody has to wait for its end.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn release(&mut self) -> Result<(), StoreError> {
+        match self.lease.take() {
+            Some((lease, _)) => self.store.lease_release(lease).await,
+            None => Ok(()),
+        }
+    }
+
     /// The right to work; none while another process has it. It is asked for only when there is work: an idle fleet writes nothing.
     async fn lease(&mut self, now: Instant) -> Result<Option<Lease>, StoreError> {
         if let Some((lease, until)) = self.lease

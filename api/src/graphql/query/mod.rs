@@ -1,6 +1,7 @@
 //! The root fields, by area.
 
 pub mod executions;
+pub mod jobs;
 pub mod lists;
 pub mod machines;
 pub mod service;

@@ -5,6 +5,7 @@ pub mod execution;
 pub mod execution_stats;
 pub mod filter;
 pub mod id;
+pub mod job;
 pub mod key;
 pub mod list;
 pub mod machine_stats;
