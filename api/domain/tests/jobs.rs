@@ -30,6 +30,7 @@ use plimsoll_domain::ingest::IngestSink as _;
 use plimsoll_domain::ingest::event::{Event, Execution};
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
 use plimsoll_domain::job::listing;
+use plimsoll_domain::job::pending::Pending;
 use plimsoll_domain::job::worker::JobWorker;
 use plimsoll_domain::store::{DerivedKind, Job, Page, Store, StoreError};
 use plimsoll_entity::value::label::JobState;
@@ -156,10 +157,11 @@ async fn ask(reader: &Reader, reading: &Reading, random: &mut Random, truth: Opt
 
 /// The whole list in its order, read a page at a time.
 async fn walk(reading: &Reading, filter: &Filter, states: Option<&[JobState]>, limit: u64, backwards: bool) -> Vec<Job> {
+    let pending = Pending::read(&reading.snapshot).await.unwrap();
     let mut page = Page { backwards, limit, ..Page::default() };
     let mut found: Vec<Job> = Vec::new();
     loop {
-        let jobs = listing::jobs(reading, filter, states, &page).await.unwrap();
+        let jobs = listing::jobs(reading, &pending, filter, states, &page).await.unwrap();
         assert!(jobs.len() as u64 <= limit);
         let Some(last) = jobs.last().map(listing::place) else { break };
         *(if backwards { &mut page.before } else { &mut page.after }) = Some(last);
@@ -189,9 +191,9 @@ async fn list(reading: &Reading, random: &mut Random, truth: Option<&RawJobs>) {
         let mut expected: Vec<(std::cmp::Reverse<Instant>, Uuid, JobState)> = Vec::new();
         for (key, job) in truth {
             let latest = job.latest();
-            let user = conditions.iter().all(|condition| {
-                !matches!(condition, Condition::Any(Dimension::User, _)) || latest.user.as_deref() == Some("user-0")
-            });
+            let user = conditions
+                .iter()
+                .all(|condition| !matches!(condition, Condition::Any(Dimension::User, _)) || latest.user.as_deref() == Some("user-0"));
             let applies = anime.is_none() || latest.checkpoints.iter().any(|of| Some(checkpoint_texts(of).0) == anime);
             if user && applies && states.is_none_or(|states| states.contains(&latest.state)) {
                 expected.push((std::cmp::Reverse(latest.at), *key, latest.state));
@@ -207,7 +209,7 @@ async fn list(reading: &Reading, random: &mut Random, truth: Option<&RawJobs>) {
         }
     }
     filter.columns.insert(KeyColumn::Vm as usize, HashSet::new());
-    assert!(listing::jobs(reading, &filter, states, &Page { limit: 5, ..Page::default() }).await.unwrap().is_empty(), "{what}: no machine");
+    assert!(walk(reading, &filter, states, 5, false).await.is_empty(), "{what}: no machine");
 }
 
 fn writer(store: &Store) -> WriterHandle {
@@ -322,7 +324,8 @@ async fn at_once(database: &Database, seed: u64) {
     for rival in 0..RIVALS {
         workers.push(tokio::spawn(work(store.clone(), Arc::clone(&clock), Arc::clone(&done), seed + rival)));
         // Each brings a part, so that what belongs to one job comes from both at the same time.
-        let own: Vec<Event> = events.iter().enumerate().filter(|(at, _)| *at as u64 % RIVALS == rival).map(|(_, event)| event.clone()).collect();
+        let own: Vec<Event> =
+            events.iter().enumerate().filter(|(at, _)| *at as u64 % RIVALS == rival).map(|(_, event)| event.clone()).collect();
         let (handle, batches) = (writer(&store), batches(&mut random, &own));
         writers.push(tokio::spawn(async move {
             for batch in batches {

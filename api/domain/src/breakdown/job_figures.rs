@@ -57,7 +57,8 @@ pub fn job_figures(gathered: &Gathered, atoms: &[u32]) -> JobFigures {
         }
     }
     let sum = |part| Merged::of(gathered, part, atoms).map_or(0, |merged| merged.sum());
-    let spread = |part| Merged::of(gathered, part, atoms).and_then(|merged| merged.summary().map(|(summary, scale)| distribution(summary, scale)));
+    let spread =
+        |part| Merged::of(gathered, part, atoms).and_then(|merged| merged.summary().map(|(summary, scale)| distribution(summary, scale)));
     figures.attempts = sum(Part::Attempts);
     figures.retried_jobs = sum(Part::RetriedJobs);
     figures.queue = spread(Part::JobQueue);

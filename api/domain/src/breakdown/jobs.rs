@@ -193,7 +193,12 @@ fn job_columns(asked: &Gathering<'_>) -> JobColumns {
 }
 
 /// Whole days of the window whose cells hold, and inside of which no machine changes its place when that matters.
-async fn days_of_cells(reading: &Reading, window: Window, asked: &Gathering<'_>, pending: &Pending) -> Result<BTreeSet<i32>, BreakdownError> {
+async fn days_of_cells(
+    reading: &Reading,
+    window: Window,
+    asked: &Gathering<'_>,
+    pending: &Pending,
+) -> Result<BTreeSet<i32>, BreakdownError> {
     let places = asked.by.iter().any(|dimension| dimension.is_place()) || asked.filter.asks_place();
     let breaks = if places { reading.fleet.breaks(window) } else { Breaks::default() };
     let days = cover(window, Coarseness::Days, &breaks).days;

@@ -165,7 +165,10 @@ mod tests {
         let waiting = history(Uuid::nil(), &[], std::slice::from_ref(&queued)).unwrap();
         assert!(waiting.is_told && waiting.job.fact.is_none());
         let job = waiting.job.job;
-        assert_eq!((job.state, job.attempts, job.queued_at, job.started_at, job.finished_at), (JobState::Queued, 2, Some(Instant(5)), None, None));
+        assert_eq!(
+            (job.state, job.attempts, job.queued_at, job.started_at, job.finished_at),
+            (JobState::Queued, 2, Some(Instant(5)), None, None)
+        );
         // With the execution there, its own times stand for the change's.
         let done = history(Uuid::nil(), &[attempt(2, 1, 10, 20, Outcome::Cancelled)], &[queued]).unwrap().job.job;
         assert_eq!((done.state, done.queued_at, done.finished_at), (JobState::Cancelled, Some(Instant(3)), Some(Instant(20))));

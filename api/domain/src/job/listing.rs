@@ -32,7 +32,7 @@ fn order(a: &NewestFirst, b: &NewestFirst, backwards: bool) -> Ordering {
     if backwards { forwards.reverse() } else { forwards }
 }
 
-/// Marked jobs that are waiting at the same step, and where the step ends.
+/// What every step of one look asks for.
 struct Step<'a> {
     pending: &'a Pending,
     states: &'a HashSet<JobState>,
@@ -72,7 +72,8 @@ impl Step<'_> {
 }
 
 fn sources(states: &HashSet<JobState>) -> Vec<JobSource> {
-    let mut sources: Vec<JobSource> = JobState::ALL.iter().filter(|state| states.contains(state)).map(|state| JobSource::Told(*state)).collect();
+    let mut sources: Vec<JobSource> =
+        JobState::ALL.iter().filter(|state| states.contains(state)).map(|state| JobSource::Told(*state)).collect();
     let outcomes: Vec<Outcome> = Outcome::ALL.iter().copied().filter(|outcome| states.contains(&state_of(*outcome))).collect();
     if !outcomes.is_empty() {
         sources.push(JobSource::Single(outcomes));
@@ -80,12 +81,13 @@ fn sources(states: &HashSet<JobState>) -> Vec<JobSource> {
     sources
 }
 
-/// One page of jobs, newest change first (backwards: oldest first); `states` none: in any.
+/// One page of jobs, newest change first (backwards: oldest first); `pending` is what the snapshot has marked, `states` none: in any.
 ///
 /// # Errors
 /// [`BreakdownError::Limit`] when too many jobs would have to be looked at; what the store says.
 pub async fn jobs(
     reading: &Reading,
+    pending: &Pending,
     filter: &Filter,
     states: Option<&[JobState]>,
     page: &Page<NewestFirst>,
@@ -93,8 +95,7 @@ pub async fn jobs(
     let states: HashSet<JobState> = states.unwrap_or(JobState::ALL).iter().copied().collect();
     let columns = [KeyColumn::Application, KeyColumn::User, KeyColumn::Department, KeyColumn::Project, KeyColumn::Vm];
     let wanted: JobIds = columns.map(|column| filter.columns.get(&(column as usize)).map(|ids| ids.iter().copied().collect()));
-    let pending = Pending::read(&reading.snapshot).await?;
-    let step = Step { pending: &pending, states: &states, wanted: &wanted };
+    let step = Step { pending, states: &states, wanted: &wanted };
     let limit = if filter.asks_combination() { STEP_JOBS } else { page.limit.max(1) };
     let mut next = Page { limit, ..page.clone() };
     let (mut found, mut scanned) = (Vec::new(), 0);
@@ -105,7 +106,9 @@ pub async fn jobs(
         found.extend(matching(reading, filter, jobs).await?.into_iter().take(room));
         let Some(end) = end.filter(|_| (found.len() as u64) < page.limit) else { return Ok(found) };
         if scanned >= SCANNED_JOBS_MAX {
-            return Err(BreakdownError::Limit(format!("the filter matches too few of {SCANNED_JOBS_MAX} jobs: ask for fewer things at once")));
+            return Err(BreakdownError::Limit(format!(
+                "the filter matches too few of {SCANNED_JOBS_MAX} jobs: ask for fewer things at once"
+            )));
         }
         *(if page.backwards { &mut next.before } else { &mut next.after }) = Some(end);
     }

@@ -98,7 +98,9 @@ impl JobWorker {
     }
 
     /// The right to work; none while another process has it. It is asked for only when there is work: an idle fleet writes nothing.
-    async fn lease(&mut self, now: Instant) -> Result<Option<Lease>, StoreError> {
+    async fn lease(&mut self) -> Result<Option<Lease>, StoreError> {
+        // A run may take longer than the lease.
+        let now = self.store.clock().now();
         if let Some((lease, until)) = self.lease
             && until.0 - now.0 > LEASE_US / 2
         {
@@ -114,7 +116,7 @@ impl JobWorker {
         if self.store.snapshot().await?.job_mark_list(1, 1).await?.seqs.is_empty() {
             return Ok(None);
         }
-        let Some(lease) = self.lease(now).await? else { return Ok(None) };
+        let Some(lease) = self.lease().await? else { return Ok(None) };
         // Taken under the lease: what the last holder wrote is in it.
         let snapshot = self.store.snapshot().await?;
         let marks = snapshot.job_mark_list(MARKS_PER_STEP, JOBS_PER_STEP).await?;
@@ -162,7 +164,7 @@ impl JobWorker {
         if due.is_empty() {
             return Ok(0);
         }
-        let Some(lease) = self.lease(now).await? else {
+        let Some(lease) = self.lease().await? else {
             // Whoever has it finds them, too.
             self.open_days.clear();
             return Ok(0);

@@ -12,6 +12,8 @@ use super::{DirtyKind, Snapshot, StoreError, WriteTx};
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 16;
+/// Marks that one statement reads.
+const MARKS_PER_READ: usize = 256;
 /// Marks that one statement deletes.
 const MARKS_PER_DELETE: usize = 500;
 
@@ -51,44 +53,52 @@ fn decode_days(bytes: &[u8], days: &mut BTreeSet<i32>) -> Result<(), StoreError>
 }
 
 impl Snapshot {
-    /// The first marks of jobs and days: at most `marks_max`, and none more once they hold `keys_max` jobs.
+    /// The first marks of jobs and days: at most `marks_max` of each kind, and no more of jobs once they hold `keys_max`.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn job_mark_list(&self, marks_max: usize, keys_max: usize) -> Result<JobMarks, StoreError> {
-        const PER_READ: usize = 256;
         let mut marks = JobMarks::default();
-        let mut behind = i64::MIN;
-        let sql = format!(
-            "SELECT seq, kind, subjects FROM dirty_mark WHERE kind IN ({}, {}) AND seq > ? ORDER BY seq LIMIT {PER_READ}",
-            DirtyKind::Jobs as i16,
-            DirtyKind::JobDays as i16
-        );
-        'read: loop {
-            let rows = self.rows(&sql, vec![behind.into()]).await?;
-            for row in &rows {
-                if marks.seqs.len() >= marks_max || marks.keys.len() >= keys_max {
-                    marks.has_more = true;
-                    break 'read;
-                }
-                behind = row.try_get_by_index(0).map_err(StoreError::read)?;
-                let kind: i16 = row.try_get_by_index(1).map_err(StoreError::read)?;
-                let subjects: Vec<u8> = row.try_get_by_index(2).map_err(StoreError::read)?;
-                if kind == DirtyKind::JobDays as i16 {
-                    decode_days(&subjects, &mut marks.days)?;
-                } else {
-                    let keys = subjects.chunks_exact(KEY_BYTES).map(|key| Uuid::from_slice(key).unwrap_or_default());
-                    marks.keys.extend(keys);
-                }
-                marks.seqs.push(behind);
-            }
-            if rows.len() < PER_READ {
-                break;
-            }
-        }
+        let is_full = |marks: &JobMarks| marks.seqs.len() >= marks_max || marks.keys.len() >= keys_max;
+        self.read_marks(DirtyKind::Jobs, &mut marks, is_full, |marks, subjects| {
+            let keys = subjects.chunks_exact(KEY_BYTES).map(|key| Uuid::from_slice(key).unwrap_or_default());
+            marks.keys.extend(keys);
+            Ok(())
+        })
+        .await?;
+        let of_jobs = marks.seqs.len();
+        let is_full = |marks: &JobMarks| marks.seqs.len() - of_jobs >= marks_max;
+        self.read_marks(DirtyKind::JobDays, &mut marks, is_full, |marks, subjects| decode_days(subjects, &mut marks.days)).await?;
         marks.keys.sort_unstable();
         marks.keys.dedup();
         Ok(marks)
+    }
+
+    async fn read_marks(
+        &self,
+        kind: DirtyKind,
+        marks: &mut JobMarks,
+        is_full: impl Fn(&JobMarks) -> bool,
+        take: impl Fn(&mut JobMarks, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let sql = format!("SELECT seq, subjects FROM dirty_mark WHERE kind = ? AND seq > ? ORDER BY seq LIMIT {MARKS_PER_READ}");
+        let mut behind = i64::MIN;
+        loop {
+            let rows = self.rows(&sql, vec![(kind as i16).into(), behind.into()]).await?;
+            for row in &rows {
+                if is_full(marks) {
+                    marks.has_more = true;
+                    return Ok(());
+                }
+                behind = row.try_get_by_index(0).map_err(StoreError::read)?;
+                let subjects: Vec<u8> = row.try_get_by_index(1).map_err(StoreError::read)?;
+                take(marks, &subjects)?;
+                marks.seqs.push(behind);
+            }
+            if rows.len() < MARKS_PER_READ {
+                return Ok(());
+            }
+        }
     }
 }
 

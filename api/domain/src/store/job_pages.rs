@@ -39,7 +39,7 @@ fn among(column: &str, numbers: impl Iterator<Item = i64>) -> String {
 }
 
 /// The statement of a page, and its values.
-fn statement(source: &JobSource, wanted: &JobIds, page: &Page<NewestFirst>) -> (String, Vec<Value>) {
+pub(super) fn statement(source: &JobSource, wanted: &JobIds, page: &Page<NewestFirst>) -> (String, Vec<Value>) {
     let names = IDS.join(", ");
     let (at, mut sql) = match source {
         JobSource::Told(state) => (
@@ -75,6 +75,11 @@ fn statement(source: &JobSource, wanted: &JobIds, page: &Page<NewestFirst>) -> (
             sql.push_str(&format!(" AND {at} {narrow} ? AND ({at} {further} ? OR ({at} = ? AND job_key {next} ?))"));
             values.extend([instant.0.into(), instant.0.into(), instant.0.into(), (*uuid).into()]);
         }
+    }
+    if values.is_empty() {
+        // Then every job is on the page's side: the bound only says by which index to read.
+        sql.push_str(&format!(" AND {at} <= ?"));
+        values.push(i64::MAX.into());
     }
     let (by_at, by_key) = if page.backwards { ("ASC", "DESC") } else { ("DESC", "ASC") };
     sql.push_str(&format!(" ORDER BY {at} {by_at}, job_key {by_key} LIMIT {}", page.limit));

@@ -199,9 +199,8 @@ impl JobColumns {
     }
 
     fn of_jobs(self) -> String {
-        let mut sql = String::from(
-            "last_finished_at, job_key, last_combination_id, last_outcome, last_error_type_id, executions, processing_us",
-        );
+        let mut sql =
+            String::from("last_finished_at, job_key, last_combination_id, last_outcome, last_error_type_id, executions, processing_us");
         self.append(&mut sql, "last_", "queue_us");
         sql
     }
@@ -215,6 +214,18 @@ impl JobColumns {
             sql.extend([", ", queue]);
         }
     }
+}
+
+/// The statement that reads jobs as they are counted, and its values.
+pub(super) fn fact_statement(window: Window, columns: JobColumns) -> (String, [sea_orm::Value; 4]) {
+    let sql = format!(
+        "SELECT {} FROM execution WHERE finished_at >= ? AND finished_at < ? \
+         AND NOT EXISTS (SELECT 1 FROM job WHERE job.job_key = execution.job_key) \
+         UNION ALL SELECT {} FROM job WHERE last_finished_at >= ? AND last_finished_at < ?",
+        columns.of_executions(),
+        columns.of_jobs()
+    );
+    (sql, [window.start.0, window.end.0, window.start.0, window.end.0].map(sea_orm::Value::from))
 }
 
 fn fact(row: &QueryResult, columns: JobColumns) -> Result<JobFact, StoreError> {
@@ -295,14 +306,7 @@ impl Snapshot {
         columns: JobColumns,
     ) -> Result<impl Stream<Item = Result<JobFact, StoreError>> + Send + '_, StoreError> {
         let backend = ConnectionTrait::get_database_backend(self.tx());
-        let sql = format!(
-            "SELECT {} FROM execution WHERE finished_at >= ? AND finished_at < ? \
-             AND NOT EXISTS (SELECT 1 FROM job WHERE job.job_key = execution.job_key) \
-             UNION ALL SELECT {} FROM job WHERE last_finished_at >= ? AND last_finished_at < ?",
-            columns.of_executions(),
-            columns.of_jobs()
-        );
-        let values = [window.start.0, window.end.0, window.start.0, window.end.0].map(sea_orm::Value::from);
+        let (sql, values) = fact_statement(window, columns);
         let statement = Statement::from_sql_and_values(backend, render(&sql, backend), values);
         let rows = self.tx().stream_raw(statement).await.map_err(StoreError::read)?;
         Ok(rows.map(move |row| fact(&row.map_err(StoreError::read)?, columns)))

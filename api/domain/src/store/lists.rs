@@ -136,12 +136,16 @@ fn audit_row(row: audit_entry::Model) -> AuditRow {
 mod tests {
     use std::sync::Arc;
 
+    use plimsoll_entity::value::label::{JobState, Outcome};
     use sea_orm::{ConnectionTrait, DbBackend, QueryTrait, Statement};
     use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
     use super::*;
     use crate::clock::FixedClock;
-    use crate::store::Store;
+    use crate::store::dialect::render;
+    use crate::store::job_pages::statement;
+    use crate::store::jobs::fact_statement;
+    use crate::store::{JobColumns, JobSource, Store};
 
     #[test]
     fn a_key_cuts_the_window() {
@@ -153,6 +157,10 @@ mod tests {
         assert_eq!(narrow(None, key(15)), Window::of(15, 20));
         assert_eq!(narrow(key(17), key(12)), Window::of(12, 18));
         assert_eq!(narrow(key(i64::MAX), key(i64::MIN)), Window::of(10, 20));
+    }
+
+    fn of(backend: DbBackend, sql: &str, values: Vec<sea_orm::Value>) -> Statement {
+        Statement::from_sql_and_values(backend, render(sql, backend), values)
     }
 
     async fn plan(store: &Store, statement: impl Fn(DbBackend) -> Statement) -> String {
@@ -189,8 +197,22 @@ mod tests {
             );
             plans.push(plan(&store, |backend| executions.build(backend)).await);
             plans.push(plan(&store, |backend| entries.build(backend)).await);
+            // Before and behind one key there is nothing to read.
+            let page = Page { after: page.after.filter(|_| page.before.is_none()), ..page };
+            for source in [JobSource::Told(JobState::Running), JobSource::Single(Outcome::ALL.to_vec())] {
+                let (sql, values) = statement(&source, &[None, Some(vec![7]), None, None, None], &page);
+                plans.push(plan(&store, |backend| of(backend, &sql, values.clone())).await);
+            }
         }
         plans.push(plan(&store, |backend| execution::Entity::find_by_id((500, key.1)).build(backend)).await);
+        for table in ["execution", "job_event"] {
+            let sql = format!("SELECT id FROM {table} WHERE job_key IN (?, ?)");
+            plans.push(plan(&store, |backend| of(backend, &sql, vec![key.1.into(), key.1.into()])).await);
+        }
+        let (facts, values) = fact_statement(Window::of(0, 1_000), JobColumns { caller: true, vm: true, queue: true });
+        plans.push(plan(&store, |backend| of(backend, &facts, values.to_vec())).await);
+        let marks = "SELECT seq, subjects FROM dirty_mark WHERE kind = ? AND seq > ? ORDER BY seq LIMIT 5";
+        plans.push(plan(&store, |backend| of(backend, marks, vec![2.into(), 7.into()])).await);
         for plan in plans {
             assert!(!plan.contains("SCAN") && !plan.contains("Seq Scan"), "{plan}");
             assert!(["PRIMARY KEY", "INDEX", "Index"].iter().any(|way| plan.contains(way)), "{plan}");

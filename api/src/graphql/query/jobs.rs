@@ -6,6 +6,7 @@ use plimsoll_domain::breakdown::executions::{Reader, Reading};
 use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_domain::breakdown::jobs::JobQuestion;
 use plimsoll_domain::job::listing;
+use plimsoll_domain::job::pending::Pending;
 use plimsoll_domain::store::{self, NewestFirst, Page};
 use plimsoll_entity::value::label::JobState;
 
@@ -25,6 +26,7 @@ pub struct JobQuery;
 
 struct Jobs<'a> {
     reading: &'a Reading,
+    pending: Pending,
     filter: Filter,
     states: Option<Vec<JobState>>,
 }
@@ -39,7 +41,7 @@ impl Pages for Jobs<'_> {
     }
 
     async fn read(&self, page: &Page<NewestFirst>) -> Result<Vec<store::Job>> {
-        let rows = listing::jobs(self.reading, &self.filter, self.states.as_deref(), page).await.map_err(of_breakdown)?;
+        let rows = listing::jobs(self.reading, &self.pending, &self.filter, self.states.as_deref(), page).await.map_err(of_breakdown)?;
         Ok(in_order(page, rows))
     }
 }
@@ -100,7 +102,8 @@ impl JobQuery {
         let (edges, page_info) = heavy(move || async move {
             let reading = reader.begin().await.map_err(of_store)?;
             let (filter, states) = filter.resolve(&reading).await?;
-            part(&Jobs { reading: &reading, filter, states }, &asked).await
+            let pending = Pending::read(&reading.snapshot).await.map_err(|error| of_breakdown(error.into()))?;
+            part(&Jobs { reading: &reading, pending, filter, states }, &asked).await
         })
         .await?;
         let edges: Vec<JobEdge> = edges.into_iter().map(|(cursor, row)| JobEdge { cursor, node: Job(row) }).collect();
