@@ -8,6 +8,7 @@ pub use sea_orm_migration::prelude::MigratorTrait;
 
 mod m20261124_000001_foundation;
 mod m20261124_000002_timelines;
+mod m20261124_000003_jobs;
 mod m20261124_000004_reach;
 
 /// Runs the migrations in order.
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261124_000001_foundation::Migration),
             Box::new(m20261124_000002_timelines::Migration),
+            Box::new(m20261124_000003_jobs::Migration),
             Box::new(m20261124_000004_reach::Migration),
         ]
     }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod concurrency;
 pub mod demo;
 pub mod ingest;
+pub mod job;
 pub mod listing;
 pub mod machine;
 pub mod store;

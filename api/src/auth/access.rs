@@ -19,6 +19,8 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.concurrencySeries", &[TD, ADMIN]),
     ("Query.executions", &[TD, ADMIN, FD]),
     ("Query.execution", &[TD, ADMIN, FD]),
+    ("Query.jobBreakdown", &[TD]),
+    ("Query.jobs", &[TD, ADMIN]),
     ("Query.dimensionValues", &[TD, ADMIN, FD]),
     ("Query.checkpointSwitching", &[TD]),
     ("Query.usageBreakdown", &[TD, ADMIN, FD]),

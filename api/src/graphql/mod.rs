@@ -19,6 +19,7 @@ use plimsoll_domain::breakdown::executions::Reader;
 use loader::CatalogLoader;
 use query::concurrency::ConcurrencyQuery;
 use query::executions::ExecutionQuery;
+use query::jobs::JobQuery;
 use query::lists::ListQuery;
 use query::machine_lives::MachineLifeQuery;
 use query::machines::MachineQuery;
@@ -31,7 +32,7 @@ const RECURSION_MAX: usize = 64;
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-pub struct Query(ServiceQuery, ExecutionQuery, TimelineQuery, ConcurrencyQuery, MachineQuery, MachineLifeQuery, ListQuery);
+pub struct Query(ServiceQuery, ExecutionQuery, JobQuery, TimelineQuery, ConcurrencyQuery, MachineQuery, MachineLifeQuery, ListQuery);
 
 /// The schema.
 pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;

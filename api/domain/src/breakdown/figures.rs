@@ -206,7 +206,7 @@ pub struct GpuSampleFigures {
 }
 
 /// The one row of a part over some atoms.
-enum Merged<'a> {
+pub(super) enum Merged<'a> {
     /// A row of the column itself.
     Row(&'a Column, usize),
     /// A column of one row.
@@ -214,7 +214,7 @@ enum Merged<'a> {
 }
 
 impl Merged<'_> {
-    fn of<'a>(gathered: &'a Gathered, part: Part, atoms: &[u32]) -> Option<Merged<'a>> {
+    pub(super) fn of<'a>(gathered: &'a Gathered, part: Part, atoms: &[u32]) -> Option<Merged<'a>> {
         let column = gathered.columns.get(&part)?;
         if let [atom] = atoms {
             return Some(Merged::Row(column, *atom as usize));
@@ -225,7 +225,7 @@ impl Merged<'_> {
         Some(Merged::Sum(sum))
     }
 
-    fn summary(&self) -> Option<(&Summary, f64)> {
+    pub(super) fn summary(&self) -> Option<(&Summary, f64)> {
         match self {
             Self::Row(Column::Summaries(rows, scale), row) => Some((&rows[*row], *scale)),
             Self::Sum(Column::Summaries(rows, scale)) => Some((&rows[0], *scale)),
@@ -242,7 +242,7 @@ impl Merged<'_> {
         }
     }
 
-    fn sum(&self) -> u64 {
+    pub(super) fn sum(&self) -> u64 {
         let sum = match self {
             Self::Row(Column::Sums(rows), row) => rows[*row],
             Self::Sum(Column::Sums(rows)) => rows[0],
@@ -281,7 +281,7 @@ pub fn summary_of(gathered: &Gathered, part: Part, atom: u32) -> Option<(&Summar
     }
 }
 
-fn distribution(summary: &Summary, scale: f64) -> Distribution {
+pub(super) fn distribution(summary: &Summary, scale: f64) -> Distribution {
     let quantile = |q| summary.quantile(q).unwrap_or(summary.max);
     let sum_ms = summary.sum_scaled as f64 / scale;
     Distribution {

@@ -614,8 +614,16 @@ pub const fn chunk_of(family: Family) -> i32 {
         | Family::TimelineCombination
         | Family::TransitionMachine
         | Family::OwnedSample
+        | Family::JobCombination
         | Family::MachineTime => 62,
-        Family::Caller | Family::Machine | Family::Timeline | Family::TimelineCaller | Family::TimelineMachine | Family::Transition => 8,
+        Family::Caller
+        | Family::Machine
+        | Family::Timeline
+        | Family::TimelineCaller
+        | Family::TimelineMachine
+        | Family::Transition
+        | Family::JobCaller
+        | Family::JobMachine => 8,
     }
 }
 

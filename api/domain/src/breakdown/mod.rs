@@ -11,6 +11,8 @@ pub mod figures;
 pub mod filter;
 pub mod gather;
 pub mod instance_types;
+pub mod job_figures;
+pub mod jobs;
 pub mod machine_lives;
 pub mod machines;
 mod silences;
@@ -19,6 +21,7 @@ pub mod table;
 pub mod timelines;
 pub mod usage;
 
+use crate::job::pending::PendingError;
 use crate::store::StoreError;
 
 /// Rows that one answer may have.
@@ -51,4 +54,13 @@ pub enum BreakdownError {
     /// The store failed.
     #[error("cannot read figures")]
     Store(#[from] StoreError),
+}
+
+impl From<PendingError> for BreakdownError {
+    fn from(error: PendingError) -> Self {
+        match error {
+            PendingError::TooMany => Self::Limit(error.to_string()),
+            PendingError::Store(error) => Self::Store(error),
+        }
+    }
 }

@@ -8,7 +8,7 @@ use plimsoll_entity::value::time::Instant;
 use super::column::Column;
 use super::part::{KEY_WIDTH, Key, KeyColumn, Part, PartKind};
 use super::stat::Usage;
-use crate::store::{ExecutionFact, GpuSampleFact, VmSampleFact};
+use crate::store::{ExecutionFact, GpuSampleFact, JobFact, VmSampleFact};
 
 /// Microseconds of a millisecond.
 const MILLISECOND_US: f64 = 1000.0;
@@ -207,6 +207,34 @@ impl Fact for GpuSampleFact {
             Part::GpuTemperature => add_value(part, column, row, self.temperature_celsius),
             Part::GpuPower => add_value(part, column, row, self.power_watts),
             Part::GpuIdleSamples => add_sum(column, row, self.utilization_ratio.map(|ratio| i64::from(ratio < IDLE_RATIO))),
+            _ => {}
+        }
+    }
+}
+
+impl Fact for JobFact {
+    fn at(&self) -> Instant {
+        self.finished_at
+    }
+
+    fn key(&self) -> Key {
+        let mut key = [0; KEY_WIDTH];
+        key[KeyColumn::Combination as usize] = self.combination_id;
+        let of_caller = [KeyColumn::Application, KeyColumn::User, KeyColumn::Department, KeyColumn::Project, KeyColumn::Vm];
+        of_caller.into_iter().zip(self.ids).for_each(|(column, id)| key[column as usize] = id);
+        key[KeyColumn::Outcome as usize] = self.outcome.code() as u32 + 1;
+        key[KeyColumn::ErrorType as usize] = self.error_type_id;
+        key
+    }
+
+    fn add(&self, part: Part, column: &mut Column, row: usize) {
+        let milliseconds = |us: i64| us as f64 / MILLISECOND_US;
+        match part {
+            Part::Executions => add_sum(column, row, Some(1)),
+            Part::Attempts => add_sum(column, row, Some(self.executions.into())),
+            Part::RetriedJobs => add_sum(column, row, Some(i64::from(self.executions > 1))),
+            Part::JobQueue => add_value(part, column, row, self.queue_us.map(milliseconds)),
+            Part::JobProcessing => add_value(part, column, row, Some(milliseconds(self.processing_us))),
             _ => {}
         }
     }

@@ -62,11 +62,17 @@ pub enum Family {
     OwnedSample = 16,
     /// Active and busy time of machines.
     MachineTime = 17,
+    /// Jobs by the combination of their last attempt; this and the next two count jobs as [`Part::Executions`].
+    JobCombination = 31,
+    /// Jobs by combination and who asked.
+    JobCaller = 32,
+    /// Jobs by combination and machine.
+    JobMachine = 33,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Combination,
         Self::Caller,
         Self::Machine,
@@ -80,6 +86,9 @@ impl Family {
         Self::TransitionMachine,
         Self::OwnedSample,
         Self::MachineTime,
+        Self::JobCombination,
+        Self::JobCaller,
+        Self::JobMachine,
     ];
     /// The families that ingestion adds to and the compactor folds; the others are derived.
     pub const ADDITIVE: [Self; 5] = [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample];
@@ -96,6 +105,8 @@ impl Family {
         (Self::OwnedSample, Self::OwnedSample),
         (Self::MachineTime, Self::MachineTime),
     ];
+    /// The families of jobs, the cheapest first.
+    pub const OF_JOBS: [Self; 3] = [Self::JobCombination, Self::JobMachine, Self::JobCaller];
 
     /// The code that the database keeps.
     #[must_use]
@@ -114,9 +125,11 @@ impl Family {
     pub const fn columns(self) -> &'static [KeyColumn] {
         use KeyColumn::{Application, Combination, Department, ErrorType, Outcome, Previous, Project, User, Vm};
         match self {
-            Self::Combination | Self::TimelineCombination => &[Combination, Outcome, ErrorType],
-            Self::Caller | Self::TimelineCaller => &[Combination, Application, User, Department, Project, Outcome, ErrorType],
-            Self::Machine | Self::TimelineMachine => &[Combination, Vm, Outcome, ErrorType],
+            Self::Combination | Self::TimelineCombination | Self::JobCombination => &[Combination, Outcome, ErrorType],
+            Self::Caller | Self::TimelineCaller | Self::JobCaller => {
+                &[Combination, Application, User, Department, Project, Outcome, ErrorType]
+            }
+            Self::Machine | Self::TimelineMachine | Self::JobMachine => &[Combination, Vm, Outcome, ErrorType],
             Self::Timeline => &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType],
             Self::Transition => &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType, Previous],
             Self::TransitionMachine => &[Combination, Vm, Previous],
@@ -135,6 +148,7 @@ impl Family {
             Self::Timeline | Self::TimelineCombination | Self::TimelineCaller | Self::TimelineMachine => &Part::OF_TIMELINES,
             Self::Transition | Self::TransitionMachine => &Part::OF_TRANSITIONS,
             Self::MachineTime => &Part::OF_MACHINE_TIME,
+            Self::JobCombination | Self::JobCaller | Self::JobMachine => &Part::OF_JOBS,
         }
     }
 
@@ -286,6 +300,14 @@ pub enum Part {
     ActiveTime = 60,
     /// Slot time in which a machine was RUNNING and the slot was held, microseconds.
     BusyTime = 61,
+    /// Executions of jobs.
+    Attempts = 70,
+    /// Jobs with more than one execution.
+    RetriedJobs = 71,
+    /// startedAt - queuedAt of the first attempt, ms.
+    JobQueue = 72,
+    /// Sum of the durations of all attempts, ms.
+    JobProcessing = 73,
 }
 
 impl Part {
@@ -338,6 +360,8 @@ impl Part {
         Self::GpuPower,
         Self::GpuIdleSamples,
     ];
+    /// The parts of jobs.
+    pub const OF_JOBS: [Self; 5] = [Self::Executions, Self::Attempts, Self::RetriedJobs, Self::JobQueue, Self::JobProcessing];
 
     /// What is derived of executions on machines.
     pub const OF_TIMELINES: [Self; 9] = [
@@ -372,6 +396,7 @@ impl Part {
             .chain(Self::OF_TIMELINES)
             .chain(Self::OF_TRANSITIONS)
             .chain(Self::OF_MACHINE_TIME)
+            .chain(Self::OF_JOBS)
             .find(|part| part.code() == code)
     }
 
@@ -401,6 +426,7 @@ impl Part {
             | Self::ActiveTime
             | Self::BusyTime => PartKind::Sum,
             Self::LastError | Self::MemoryRatioMax => PartKind::Latest,
+            Self::Attempts | Self::RetriedJobs => PartKind::Sum,
             Self::InputSize | Self::OutputSize | Self::GpuMemory | Self::MemoryUsed | Self::GpuMemoryUsed => WHOLE,
             Self::InputCorrelation | Self::OutputCorrelation => PartKind::Moments,
             Self::Users => PartKind::Ids,

@@ -51,7 +51,14 @@ mod tests {
     use super::*;
 
     fn job(key: u128, at: i64, state: JobState, attempt: Option<i32>, id: u128) -> OpenJob {
-        OpenJob { at: Instant(at), id: Uuid::from_u128(id), job_key: Uuid::from_u128(key), state, attempt, key: crate::cell::part::Key::default() }
+        OpenJob {
+            at: Instant(at),
+            id: Uuid::from_u128(id),
+            job_key: Uuid::from_u128(key),
+            state,
+            attempt,
+            key: crate::cell::part::Key::default(),
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! facts, keys, delta cells and dirty marks of an event are in one transaction.
 //! Must not know: JSON, HTTP, what the figures mean.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use plimsoll_entity::value::time::Instant;
@@ -15,9 +15,10 @@ use uuid::Uuid;
 use super::commit::{Batch, Identity, commit};
 use super::event::Event;
 use super::identity::content_hash;
+use super::job_marks::NamedByUuid;
 use super::resolve::Names;
 use super::{IngestError, IngestSink, Written};
-use crate::store::{DirtyKind, Store, StoreError};
+use crate::store::{DirtyKind, Store, StoreError, encode_days};
 
 /// Requests that wait for the writer at most; one more is told to come back.
 const QUEUE_REQUESTS_MAX: usize = 1_024;
@@ -86,6 +87,8 @@ pub struct WriterState {
     pub partitions: HashSet<(&'static str, i32)>,
     /// Highest GPU index that was told of a machine.
     pub gpu_index_max: HashMap<u32, u16>,
+    /// Whether a job has ever been named by a UUID.
+    pub named_by_uuid: NamedByUuid,
 }
 
 impl Writer {
@@ -182,6 +185,7 @@ pub struct DirtyMarks {
     /// Hours of each machine as disjoint stretches (first, last).
     machine_hours: BTreeMap<u32, BTreeMap<i32, i32>>,
     jobs: Vec<Uuid>,
+    job_days: BTreeSet<i32>,
 }
 
 impl DirtyMarks {
@@ -208,6 +212,11 @@ impl DirtyMarks {
         self.jobs.push(key);
     }
 
+    /// Marks a day on which an execution has arrived that is a job of its own.
+    pub fn job_day(&mut self, day: i32) {
+        self.job_days.insert(day);
+    }
+
     /// The marks as the database keeps them: kind and packed subjects.
     #[must_use]
     pub fn encode(mut self) -> Vec<(DirtyKind, Vec<u8>)> {
@@ -229,6 +238,9 @@ impl DirtyMarks {
             self.jobs.sort_unstable();
             self.jobs.dedup();
             encoded.push((DirtyKind::Jobs, self.jobs.iter().flat_map(|key| *key.as_bytes()).collect()));
+        }
+        if !self.job_days.is_empty() {
+            encoded.push((DirtyKind::JobDays, encode_days(&self.job_days)));
         }
         encoded
     }

@@ -16,6 +16,8 @@ pub enum DirtyKind {
     MachineHours = 1,
     /// Job keys, 16 bytes each.
     Jobs = 2,
+    /// Days on which executions have arrived that are jobs of their own.
+    JobDays = 3,
 }
 
 impl WriteTx {

@@ -2,6 +2,7 @@
 
 pub mod concurrency;
 pub mod executions;
+pub mod jobs;
 pub mod lists;
 pub mod machine_lives;
 pub mod machines;

@@ -8,6 +8,7 @@ pub mod execution_stats;
 pub mod filter;
 pub mod id;
 pub mod instance_type_usage;
+pub mod job;
 pub mod key;
 pub mod list;
 pub mod machine_stats;
