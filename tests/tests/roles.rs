@@ -21,6 +21,8 @@ fn documents() -> Vec<(&'static str, String)> {
         ("executionBreakdown", format!("{{ executionBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
         ("executionSeries", format!("{{ executionSeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("executions", format!("{{ executions({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
+        ("jobBreakdown", format!("{{ jobBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
+        ("jobs", "{ jobs { nodes { id } } viewer { subject } }".to_owned()),
         ("machineBreakdown", format!("{{ machineBreakdown({window}, by: [VM]) {{ rowCount }} viewer {{ subject }} }}")),
         ("machineSeries", format!("{{ machineSeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("node", r#"{ node(id: "unknown") { id } viewer { subject } }"#.to_owned()),

@@ -12,9 +12,18 @@ use serde_json::{Value, json};
 const LINES: usize = 500;
 /// The questions that the server can answer, one a line: whoever builds one adds its name of `STORIES`.
 const READY: &[&str] = &[
-    "executions and machines", // the first ones
+    "executions and machines",
+    "activity",
     "availabilityBreakdown",
+    "checkpointSwitching",
+    "concurrencySeries",
+    "concurrencySeries and jobs",
+    "gpuSamples and maxRatio",
+    "instanceTypeUsage",
+    "jobBreakdown",
+    "jobs",
     "provisioningBreakdown",
+    "usageBreakdown and usageSeries",
 ];
 /// The questions, and how the names of their stories begin.
 const STORIES: &[(&str, &[&str])] = &[

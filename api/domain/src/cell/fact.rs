@@ -227,6 +227,11 @@ impl Fact for JobFact {
         key
     }
 
+    /// Jobs are counted by the outcome of their last attempt, as executions are.
+    fn is_execution(&self) -> bool {
+        true
+    }
+
     fn add(&self, part: Part, column: &mut Column, row: usize) {
         let milliseconds = |us: i64| us as f64 / MILLISECOND_US;
         match part {

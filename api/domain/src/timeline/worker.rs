@@ -103,13 +103,12 @@ impl TimelineWorker {
 
     async fn build_hours(&self, lease: Lease, fleet: &Arc<Fleet>, pending: &Pending, now: Instant) -> Result<Progress, StoreError> {
         let mut progress = Progress::default();
-        let mut machines = 0;
-        for (vm, hours) in pending.hours.iter().filter(|(_, hours)| hours.first().is_some_and(|first| *first < now.hour())) {
+        let due = pending.hours.iter().filter(|(_, hours)| hours.first().is_some_and(|first| *first < now.hour()));
+        for (machines, (vm, hours)) in due.enumerate() {
             if machines == self.machines_per_run {
                 progress.is_cut = true;
                 return Ok(progress);
             }
-            machines += 1;
             // A snapshot of its own: a long run must not hold an old one.
             let snapshot = self.store.snapshot().await?;
             let built = rebuild(&snapshot, pending.view(fleet, *vm), hours, now.hour(), now).await?;
