@@ -120,10 +120,10 @@ MORE_QUESTIONS = {
         "Concurrency", concurrency("all", [], "HOUR", ""), concurrency("month", ["USER"], "MONTH", ""), concurrency("ofOdd", ["VM", "COMBINATION"], "HOUR", ', filter: { users: ["odd"] }'),
         concurrency("nobody", ["USER"], "DAY", f", {NOBODY}"), concurrency("failed", ["MODEL"], "DAY", ", filter: { outcomes: [FAILED] }, limit: 2")), ["unaligned", "over-month-end", "empty"]),
     "own-concurrency-minutes": (TD, query("Concurrency", concurrency("minutes", ["VM"], "MINUTE", ", limit: 2")), ["hour", "no-whole-minute"]),
-    "own-joblist": (TD, query("Jobs", *(f"{alias}: jobs(filter: {{ states: [{states}]{more} }}, first: {first}) {{ nodes {NODE} pageInfo {{ hasNextPage hasPreviousPage }} }}" for alias, states, more, first in (
+    "own-joblist": (TD, "query Jobs { " + " ".join(f"{alias}: jobs(filter: {{ states: [{states}]{more} }}, first: {first}) {{ nodes {NODE} pageInfo {{ hasNextPage hasPreviousPage }} }}" for alias, states, more, first in (
         ("all", "QUEUED, RUNNING", "", 100), ("waiting", "QUEUED", "", 10), ("first", "QUEUED, RUNNING", "", 2),
         ("odd", "RUNNING, QUEUED", f', {ANIME}, users: ["odd", "anna"], departments: ["Odd"], projects: ["Odd one"], applications: ["odd-app"]', 10),
-        ("placed", "RUNNING", ', vms: ["c3-01", "odd-01"], models: ["sdxl"]', 10)))), ["hour"]),
+        ("placed", "RUNNING", ', vms: ["c3-01", "odd-01"], models: ["sdxl"]', 10))) + " }", ["hour"]),
     **every_dimension("own-usage", TD, usage, ["unaligned"]),
     "own-usage": (TD, query(
         "Usage", usage("all", []), usage("cut", ["VM", "COMBINATION"], ", limit: 5"), usage("ofOdd", ["REGION", "INSTANCE_TYPE", "USER"], ', filter: { projects: ["Odd one"], outcomes: [SUCCEEDED, CANCELLED] }'),
