@@ -15,12 +15,14 @@ fn documents() -> Vec<(&'static str, String)> {
     vec![
         ("auditLog", format!("{{ auditLog({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
         ("availabilityBreakdown", format!("{{ availabilityBreakdown({window}) {{ asOf }} viewer {{ subject }} }}")),
+        ("checkpointSwitching", format!("{{ checkpointSwitching({window}) {{ rowCount }} viewer {{ subject }} }}")),
         ("concurrencySeries", format!("{{ concurrencySeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("dimensionValues", "{ dimensionValues(dimension: MODEL) { nodes { id } } viewer { subject } }".to_owned()),
         ("execution", r#"{ execution(id: "x") { id } viewer { subject } }"#.to_owned()),
         ("executionBreakdown", format!("{{ executionBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
         ("executionSeries", format!("{{ executionSeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("executions", format!("{{ executions({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
+        ("instanceTypeUsage", format!("{{ instanceTypeUsage({window}) {{ vms }} viewer {{ subject }} }}")),
         ("jobBreakdown", format!("{{ jobBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
         ("jobs", "{ jobs { nodes { id } } viewer { subject } }".to_owned()),
         ("machineBreakdown", format!("{{ machineBreakdown({window}, by: [VM]) {{ rowCount }} viewer {{ subject }} }}")),
@@ -28,6 +30,8 @@ fn documents() -> Vec<(&'static str, String)> {
         ("node", r#"{ node(id: "unknown") { id } viewer { subject } }"#.to_owned()),
         ("provisioningBreakdown", format!("{{ provisioningBreakdown({window}) {{ asOf }} viewer {{ subject }} }}")),
         ("serviceConfig", "{ serviceConfig { version } viewer { subject } }".to_owned()),
+        ("usageBreakdown", format!("{{ usageBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
+        ("usageSeries", format!("{{ usageSeries({window}, step: DAY) {{ rowCount }} viewer {{ subject }} }}")),
         ("viewer", "{ viewer { subject } }".to_owned()),
         ("vms", "{ vms { nodes { id } } viewer { subject } }".to_owned()),
     ]
