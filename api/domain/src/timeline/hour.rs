@@ -115,6 +115,19 @@ impl MachineView<'_> {
         segments
     }
 
+    /// A window, cut where what is known of the machine's place changes.
+    fn places(&self, window: Window) -> Vec<Window> {
+        let changes = self.fleet.machine(self.vm_id).map(|machine| machine.timeline.place_changes()).unwrap_or_default();
+        let mut pieces = Vec::new();
+        let mut start = window.start;
+        for at in changes.into_iter().filter(|at| window.start < *at && *at < window.end) {
+            pieces.push(Window { start, end: at });
+            start = at;
+        }
+        pieces.push(Window { start, end: window.end });
+        pieces
+    }
+
     fn state_at_end(&self, window: Window) -> Option<(VmState, Option<Instant>)> {
         let timeline = &self.fleet.machine(self.vm_id)?.timeline;
         let last = Window { start: Instant(window.end.0 - 1), end: window.end };
@@ -165,25 +178,23 @@ pub fn build(input: &HourInput<'_>, clip: Window, before: &Carry) -> (HourFacts,
     let with_jobs: Vec<Holder> = holders.iter().chain(input.jobs).cloned().collect();
     let held = Window { start: input.hour.start, end: input.hour.end.min(input.as_of) };
     let whole = clip == input.hour;
-    let mut busy_us = 0;
+    let mut swept_busy_us = 0;
     for segment in input.machine.segments(held) {
         let shape = input.machine.shape_at(segment.window.start);
         let swept = sweep(&segment, &with_jobs, &mut carry.causes);
         if whole {
             add_time(input.hour.start, shape, &swept, &mut facts.timeline);
         }
-        if whole && input.jobs.is_empty() {
-            busy_us += swept.busy_us.iter().sum::<i64>();
-        }
-    }
-    if !whole || !input.jobs.is_empty() {
-        let cut = Window { start: clip.start, end: clip.end.min(input.as_of) };
-        busy_us = input.machine.segments(cut).iter().flat_map(|segment| sweep(segment, &holders, &mut Vec::new()).busy_us).sum();
+        swept_busy_us += swept.busy_us.iter().sum::<i64>();
     }
     facts.samples = owned_samples(input, clip, &runs);
-    let active_us = active_us(input, clip, &holders);
-    if active_us > 0 || busy_us > 0 {
-        facts.time.push(MachineTime { at: input.hour.start, vm_id: input.machine.vm_id, active_us, busy_us });
+    for piece in input.machine.places(clip) {
+        // The sweep over the whole hour has the answer already, unless jobs took part in it.
+        let busy_us = if piece == input.hour && input.jobs.is_empty() { swept_busy_us } else { busy_us(input, piece, &holders) };
+        let active_us = active_us(input, piece, &holders);
+        if active_us > 0 || busy_us > 0 {
+            facts.time.push(MachineTime { at: piece.start, vm_id: input.machine.vm_id, active_us, busy_us });
+        }
     }
     settle_causes(&mut carry.causes, &holders, input);
     carry.in_flight = runs.into_iter().filter(|run| run.holder.finished_at >= input.hour.end).collect();
@@ -265,6 +276,12 @@ fn add_time(at: Instant, shape: Shape, swept: &Swept, facts: &mut Vec<TimelineFa
         }
     }
     facts.extend(by_key.into_iter().map(|(key, [productive, idle])| TimelineFact::Time { at, key, productive, idle }));
+}
+
+/// Slot time of the clip in which the machine was RUNNING and executions held the slot.
+fn busy_us(input: &HourInput<'_>, clip: Window, holders: &[Holder]) -> i64 {
+    let cut = Window { start: clip.start, end: clip.end.min(input.as_of) };
+    input.machine.segments(cut).iter().flat_map(|segment| sweep(segment, holders, &mut Vec::new()).busy_us).sum()
 }
 
 /// Time of the clip in which the machine was RUNNING and at least one execution ran.
