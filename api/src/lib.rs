@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod auth;
+mod background;
 pub mod collect;
 pub mod command;
 pub mod config;
@@ -21,7 +22,6 @@ use axum::Router;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use plimsoll_domain::breakdown::executions::Reader;
-use plimsoll_domain::cell::compactor::Compactor;
 use plimsoll_domain::clock::{Clock, IdSource, SystemClock, TimeOrderedIds};
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
 use plimsoll_domain::store::{Store, StoreError};
@@ -41,8 +41,6 @@ use http::ingest::{Ingest, IngestLimits};
 use http::metrics::{MetricsError, MetricsPage};
 use tasks::Tasks;
 
-/// Between two looks of the compactor.
-const COMPACT_EVERY: Duration = Duration::from_secs(1);
 /// How long background tasks may take to end.
 const TASKS_END_MAX: Duration = Duration::from_secs(10);
 /// Nodes of a page when nobody says how many.
@@ -140,8 +138,7 @@ pub async fn serve_store(
     tasks.spawn("audit", audit_writer.run(tasks.stop.clone()));
     tasks.spawn("keys", Arc::clone(&authenticator).keep_keys_fresh(tasks.stop.clone()));
     tasks.spawn("metrics", http::metrics::keep_up(metrics.clone(), tasks.stop.clone()));
-    let compacting = (store.clone(), tasks.stop.clone());
-    tasks.spawn_heavy("compactor", move || compact(compacting.0, compacting.1));
+    background::spawn(&tasks, &store, &*ids);
     if config.collect.enabled {
         tasks.spawn("collector", collect::run(ingest.clone(), Arc::clone(&clock), tasks.stop.clone()));
     }
@@ -204,18 +201,6 @@ fn authenticator(config: &Config, listener: &TcpListener, clock: &Arc<dyn Clock>
     tracing::info!(%address, database = ?config.database.url.kind(), "listening");
     let authenticator = Authenticator::new(&config.auth, secret.as_ref(), config.limits.token_bytes, Arc::clone(clock));
     authenticator.map(Arc::new).map_err(ServeError::Jwks)
-}
-
-async fn compact(store: Store, stop: CancellationToken) {
-    let clock = Arc::clone(store.clock());
-    let mut compactor = Compactor::new(store);
-    while stop.run_until_cancelled(tokio::time::sleep(COMPACT_EVERY)).await.is_some() {
-        match compactor.run_once(clock.now()).await {
-            Ok(done) if done == Default::default() => {}
-            Ok(done) => tracing::debug!(deltas = done.deltas, days = done.days, "compacted cells"),
-            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot compact cells, will try again"),
-        }
-    }
 }
 
 fn gate_limits(config: &Config) -> plimsoll_gate::Limits {

@@ -123,6 +123,8 @@ async fn a_walk_meets_every_node_once_in_both_directions() {
         (format!("executions({WINDOW},"), "id finishedAt", 10),
         (format!(r#"executions({WINDOW}, filter: {{ models: ["sdxl"] }},"#), "id finishedAt", 5),
         (format!("auditLog({WINDOW},"), "id at", 10),
+        ("jobs(".to_owned(), "id key state attempts", 5),
+        ("jobs(filter: { models: [\"flux\"], states: [SUCCEEDED, RUNNING] },".to_owned(), "id key", 4),
         ("vms(".to_owned(), "id name", 9),
         ("vms(filter: { states: [RUNNING] },".to_owned(), "id name", 4),
         ("dimensionValues(dimension: VM, search: \"N\",".to_owned(), "id name", 8),
@@ -212,4 +214,36 @@ async fn a_node_is_found_by_the_id_that_it_gave_and_only_by_its_roles() {
     // The event's own UUID is an id as well where there is no doubt of the type.
     let by_uuid = desk.data(Role::Admin, "query($id: ID!) { execution(id: $id) { id } }", json!({"id": Uuid::from_u128(0)})).await;
     assert_eq!(by_uuid["execution"]["id"], node["id"]);
+}
+
+#[tokio::test]
+async fn jobs_are_broken_down_by_their_last_attempts() {
+    let desk = Desk::with(&executions(), Vec::new()).await;
+    let asked = |window: &str, filter: &str| {
+        format!(
+            "{{ jobBreakdown({window}, by: [MODEL], filter: {filter}) {{ rowCount rows {{ key {{ model {{ name }} }} stats {{ jobs }} }} \
+             other {{ jobs }} total {{ jobs attempts retries retriedJobs failedJobs failureRatio retryRatio queue {{ count }} \
+             processing {{ count maxMs }} }} }} }}"
+        )
+    };
+    let data = desk.data(Role::PipelineTd, &asked(WINDOW, "{}"), json!({})).await;
+    // Every second attempt is of the second model; the first job took 9 s and 8 s.
+    let row = json!({"key": {"model": {"name": "sdxl"}}, "stats": {"jobs": 5}});
+    let total = json!({"jobs": 5, "attempts": 10, "retries": 5, "retriedJobs": 5, "failedJobs": 0, "failureRatio": 0.0,
+        "retryRatio": 0.5, "queue": null, "processing": {"count": 5, "maxMs": 17_000.0}});
+    assert_eq!(data["jobBreakdown"], json!({"rowCount": 1, "rows": [row], "other": null, "total": total}));
+    let empty = r#"window: { start: "2026-02-01T00:00:00Z", end: "2026-02-02T00:00:00Z" }"#;
+    let nothing = json!({"jobs": 0, "attempts": 0, "retries": 0, "retriedJobs": 0, "failedJobs": 0, "failureRatio": null,
+        "retryRatio": null, "queue": null, "processing": null});
+    for (window, filter) in [(empty, "{}"), (WINDOW, "{ users: [\"nobody\"] }"), (WINDOW, "{ models: [\"flux\"] }")] {
+        let data = desk.data(Role::PipelineTd, &asked(window, filter), json!({})).await;
+        assert_eq!(data["jobBreakdown"], json!({"rowCount": 0, "rows": [], "other": null, "total": nothing}), "{window} {filter}");
+    }
+    let answer = desk.ask(Role::Admin, &asked(WINDOW, "{}"), json!({})).await;
+    assert_eq!((&answer["data"]["jobBreakdown"], &answer["errors"][0]["extensions"]["code"]), (&Value::Null, &json!("FORBIDDEN")));
+    let answer = desk.ask(Role::FinancialDirector, "{ jobs { nodes { id } } }", json!({})).await;
+    assert_eq!((&answer["data"]["jobs"], &answer["errors"][0]["extensions"]["code"]), (&Value::Null, &json!("FORBIDDEN")));
+    let data =
+        desk.data(Role::Admin, "{ jobs(filter: { users: [\"nobody\"] }) { nodes { id } pageInfo { hasNextPage } } }", json!({})).await;
+    assert_eq!(data["jobs"], json!({"nodes": [], "pageInfo": {"hasNextPage": false}}));
 }

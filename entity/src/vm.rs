@@ -15,6 +15,10 @@ pub struct Model {
     pub first_touch_at: Option<i64>,
     /// Last touched at, in microseconds since 1970.
     pub last_touch_at: Option<i64>,
+    /// Memory of one GPU in bytes, by the latest sample that told a total.
+    pub gpu_memory_bytes: Option<i64>,
+    /// Instant of that sample, in microseconds since 1970.
+    pub gpu_memory_at: Option<i64>,
 }
 
 /// None: rows are joined by batch loaders.

@@ -7,6 +7,9 @@ use sea_orm_migration::prelude::MigrationTrait;
 pub use sea_orm_migration::prelude::MigratorTrait;
 
 mod m20261124_000001_foundation;
+mod m20261124_000002_timelines;
+mod m20261124_000003_jobs;
+mod m20261124_000004_reach;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -15,6 +18,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261124_000001_foundation::Migration)]
+        vec![
+            Box::new(m20261124_000001_foundation::Migration),
+            Box::new(m20261124_000002_timelines::Migration),
+            Box::new(m20261124_000003_jobs::Migration),
+            Box::new(m20261124_000004_reach::Migration),
+        ]
     }
 }

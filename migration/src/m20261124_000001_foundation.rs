@@ -76,7 +76,7 @@ const DROPS: &[&str] = &[
 ];
 
 /// The statement in the words of one database.
-fn render(template: &str, backend: DbBackend) -> String {
+pub(crate) fn render(template: &str, backend: DbBackend) -> String {
     let postgres = backend == DbBackend::Postgres;
     let words: [(&str, &str); 8] = if postgres {
         [

@@ -1,14 +1,40 @@
 """Answers a document: runs each root field and picks what the document selects, and describes its lists for check.py."""
+import availability
 import breakdown
+import concurrency
 import document
 import executions
+import gpus
+import instance_types
+import jobs
+import live
 import machines
+import provisioning
+import switching
+import usage
 from facts import instant, written
 from fleet import Fleet
 
-ROLES = {"executionBreakdown": ["PIPELINE_TD", "ADMIN"], "executionSeries": ["PIPELINE_TD", "ADMIN"], "machineBreakdown": ["ADMIN"], "machineSeries": ["ADMIN"]}
-OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries"}     # rows of nothing but zeros may be left out
+QUESTIONS = {
+    "executionBreakdown": executions.ExecutionBreakdown, "executionSeries": executions.ExecutionSeries,
+    "machineBreakdown": machines.MachineQuestion, "machineSeries": machines.MachineQuestion,
+    "checkpointSwitching": switching.SwitchingQuestion, "jobBreakdown": jobs.JobQuestion,
+    "concurrencySeries": concurrency.ConcurrencyQuestion, "provisioningBreakdown": provisioning.ProvisioningQuestion,
+    "availabilityBreakdown": availability.AvailabilityQuestion, "instanceTypeUsage": instance_types.InstanceTypeQuestion,
+    "usageBreakdown": usage.UsageQuestion, "usageSeries": usage.UsageQuestion,
+}
+TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
+ROLES = {
+    "executionBreakdown": [TD, ADMIN], "executionSeries": [TD, ADMIN], "machineBreakdown": [ADMIN], "machineSeries": [ADMIN],
+    "checkpointSwitching": [TD], "jobBreakdown": [TD],
+    "concurrencySeries": [TD, ADMIN], "jobs": [TD, ADMIN],
+    "provisioningBreakdown": [ADMIN], "availabilityBreakdown": [ADMIN], "instanceTypeUsage": [ADMIN],
+    "usageBreakdown": [TD, ADMIN, FD], "usageSeries": [TD, ADMIN, FD],
+}
+OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries", "provisioningBreakdown", "availabilityBreakdown", "instanceTypeUsage", "usageBreakdown", "usageSeries"}     # rows of nothing but zeros may be left out
 OPEN = "$datetime"                                           # an instant that no oracle can tell
+ANY = "$any"                                                 # a value that no oracle can tell
+FIGURES = {"stats", "usage"}                                 # fields that hold the figures of a row or point
 
 
 def picked(value, selection):
@@ -30,33 +56,33 @@ def window_object(window):
 
 class Oracle:
     def __init__(self, facts):
-        fleet = Fleet(facts)
+        self.facts = facts
+        facts.fleet = Fleet(facts)
         executions.tell_model_types(facts.executions)
-        self.executions, self.machines = facts.executions, machines.MachineFacts(facts, fleet)
-        self.intervals = {}
-        for x in facts.executions:
-            self.intervals.setdefault(x.vm, []).append((x.start, x.end))
+        gpus.tell_gpu_memory(facts)
+        facts.owned_samples = gpus.owned_samples(facts, facts.fleet)
+        switching.tell_predecessors(facts)
+        jobs.tell_jobs(facts)
+        live.tell_live_jobs(facts)
+        facts.machines = machines.MachineFacts(facts, facts.fleet)
 
     def ask(self, field):
         window = field.arguments["window"]
-        start, end = instant(window["start"]), instant(window["end"])
-        kinds = {"executionBreakdown": (executions.ExecutionBreakdown, self.executions), "executionSeries": (executions.ExecutionSeries, self.executions),
-                 "machineBreakdown": (machines.MachineQuestion, self.machines), "machineSeries": (machines.MachineQuestion, self.machines)}
-        kind, facts = kinds[field.name]
-        return kind(facts, field.arguments, start, end)
+        return QUESTIONS[field.name](self.facts, field.arguments, instant(window["start"]), instant(window["end"]))
 
-    def stats(self, field, items, window):
-        """What `field`, a selection of stats, shows of the items of one row."""
-        if items is None:
-            return None
-        if isinstance(items, tuple):
-            return picked(machines.stats(items, self.intervals), field.selection)
-        return {f.alias: picked(executions.STATS[f.name](items, window, f.arguments), f.selection) for f in field.selection}
+    def figures(self, question, selection, items, window):
+        """What a selection of figures shows of the items of one row or point."""
+        return None if items is None else {f.alias: picked(question.figure(f, items, window), f.selection) for f in selection}
 
     def point(self, question, selection, tile, items):
         shown = {}
         for f in selection:
-            shown[f.alias] = picked(window_object(tile), f.selection) if f.name == "window" else self.stats(f, items, tile)
+            if f.name == "window":
+                shown[f.alias] = picked(window_object(tile), f.selection)
+            elif f.name in FIGURES:
+                shown[f.alias] = self.figures(question, f.selection, items, tile)
+            else:
+                shown.update(self.figures(question, [f], items, tile))
         return shown
 
     def row(self, question, selection, key):
@@ -64,29 +90,67 @@ class Oracle:
         for f in selection:
             if f.name == "key":
                 shown[f.alias] = picked(breakdown.key_object(key, question.by), f.selection)
-            elif f.name == "stats":
-                shown[f.alias] = self.stats(f, items, question.window)
+            elif f.name in FIGURES:
+                shown[f.alias] = self.figures(question, f.selection, items, question.window)
             elif f.name == "points":
                 shown[f.alias] = [self.point(question, f.selection, tile, found) for tile, found in question.points(items)]
         return shown
 
+    def list_of_jobs(self, field, lists):
+        asked, shown = live.JobList(self.facts, field.arguments), {}
+        nodes = asked.nodes(self.facts)
+        for f in field.selection:
+            if f.name == "nodes":
+                full = picked(nodes, f.selection)
+                shown[f.alias] = full[:asked.limit]
+                lists[f"{field.alias}.{f.alias}"] = list_of(full, asked.limit, [c.at for c in asked.jobs], ["key"])
+            elif f.name == "pageInfo":
+                page = dict(hasNextPage=asked.limit is not None and len(nodes) > asked.limit, hasPreviousPage=False, startCursor=ANY, endCursor=ANY)
+                shown[f.alias] = picked(page, f.selection)
+        return shown
+
+    def instance_types(self, field, lists):
+        question, rows = self.ask(field), []
+        for n, name in enumerate(question.names):
+            usage, shown = question.usage(name), {}
+            for f in field.selection:
+                if f.name == "workloads":
+                    (full, hours), limit = question.workloads(name), f.arguments.get("limit", 10)
+                    full = picked(full, f.selection)
+                    shown[f.alias] = full[:limit]
+                    lists[f"{field.alias}.{n}.{f.alias}"] = list_of(full, limit, hours, ["combination"], "sortedf")
+                else:
+                    shown[f.alias] = picked(usage[f.name], f.selection)
+            rows.append(shown)
+        lists[field.alias] = list_of(rows, None, [0] * len(rows), ["instanceType"])
+        return rows
+
     def root(self, field, lists):
+        if field.name == "jobs":
+            return self.list_of_jobs(field, lists)
+        if field.name == "instanceTypeUsage":
+            return self.instance_types(field, lists)
         question, shown = self.ask(field), {}
         series = field.name.endswith("Series")
         for f in field.selection:
             if f.name == "rows":
                 shown[f.alias] = [self.row(question, f.selection, key) for key in question.order[:question.limit]]
-                whole = [uncut(stats) for stats in f.selection]
+                whole = [uncut(figures) for figures in f.selection]
                 lists[f"{field.alias}.{f.alias}"] = described(question, [self.row(question, whole, key) for key in question.order])
                 self.describe_errors(question, field, f, lists)
             elif f.name == "total" and series:
                 shown[f.alias] = [self.point(question, f.selection, tile, found) for tile, found in question.points(question.total)]
             elif f.name in ("total", "other"):
-                shown[f.alias] = self.stats(f, getattr(question, f.name), question.window)
+                shown[f.alias] = self.figures(question, f.selection, getattr(question, f.name), question.window)
+            elif f.name == "transitions":
+                full, limit = picked(question.transitions(), f.selection), f.arguments.get("limit", 20)
+                shown[f.alias] = full[:limit]
+                lists[f"{field.alias}.{f.alias}"] = list_of(full, limit, [t["switches"] for t in question.transitions()], ["from", "to"])
             elif f.name == "window":
                 shown[f.alias] = picked(window_object(question.window), f.selection)
             else:
-                shown[f.alias] = {"asOf": OPEN, "rowCount": len(question.order), "step": getattr(question, "step", None)}[f.name]
+                shown[f.alias] = {"asOf": OPEN, "rowCount": len(question.order), "step": getattr(question, "step", None),
+                                   "targetRatio": getattr(question, "target", None)}[f.name]
         return shown
 
     def describe_errors(self, question, field, rows, lists):
@@ -109,7 +173,15 @@ def described(question, full):
     """How check.py compares the rows: by key, in order, with those that the limit cut off."""
     out = dict(mode=question.mode, ident=["key"], limit=question.limit,
                sort=[None if v is None else float(v) for v in question.sort], tie=list(range(len(full))))
-    if len(full) > question.limit:
+    if question.limit is not None and len(full) > question.limit:
+        out["full"] = full
+    return out
+
+
+def list_of(full, limit, sort, ident, mode="sorted"):
+    """The same of a list that is no breakdown's."""
+    out = dict(mode=mode, ident=ident, limit=limit, sort=[None if v is None else float(v) for v in sort], tie=list(range(len(full))))
+    if limit is not None and len(full) > limit:
         out["full"] = full
     return out
 

@@ -1,5 +1,7 @@
 """Rows by dimensions: which executions stand in which row, in what order, what the limit cuts off."""
-from facts import by_bytes
+from datetime import datetime, timedelta, timezone
+
+from facts import EPOCH, by_bytes
 
 MINUTE_US = 60_000_000
 STEP_US = {"MINUTE": MINUTE_US, "HOUR": 60 * MINUTE_US, "DAY": 24 * 60 * MINUTE_US}
@@ -70,11 +72,18 @@ def ordered(rows, by, measure):
     return sorted(rows, key=lambda k: (descending(measure(rows[k])), key_order(k, by)))
 
 
+def next_edge(at, step):
+    if step == "MONTH":
+        day = EPOCH + timedelta(microseconds=at)
+        return (datetime(day.year + day.month // 12, day.month % 12 + 1, 1, tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1)
+    return (at // STEP_US[step] + 1) * STEP_US[step]
+
+
 def tiles(start, end, step):
     """UTC calendar units over the window, the first and last cut to it."""
-    us, out = STEP_US[step], []
+    out = []
     while start < end:
-        after = min((start // us + 1) * us, end)
+        after = min(next_edge(start, step), end)
         out.append((start, after))
         start = after
     return out

@@ -22,7 +22,19 @@ OPERATIONS = {
     "td-07-errors-by-combination": USUAL,
     "admin-04-network-and-disk-io": ["day", "hour", "unaligned", "over-month-end", "empty"],
     "admin-08-request-rates": USUAL + ["seconds", "no-whole-minute"],
+    "td-04-gpu-memory-by-combination": USUAL,
+    "td-09-checkpoint-switching": USUAL,
+    "td-10-queue-and-processing-times": USUAL,
+    "td-11-retries-and-failures": USUAL,
+    "td-12-concurrent-executions": ["hour", "over-month-end", "no-whole-minute", "empty"],
+    "admin-01-provisioning-times": USUAL,
+    "admin-03-availability": USUAL + ["seconds"],
+    "admin-05-idle-and-active-time": USUAL,
+    "admin-07-resource-trends": USUAL,
+    "admin-09-instance-type-usage": USUAL,
 }
+# variables beside the window
+VARIABLES = {"admin-03-availability": {"target": 0.99}}
 
 DISTRIBUTION = "{ count meanMs sumMs minMs p50Ms p90Ms p95Ms p99Ms maxMs }"
 SIZES = "{ count meanBytes sumBytes p50Bytes p95Bytes maxBytes }"

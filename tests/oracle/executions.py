@@ -4,7 +4,7 @@ from fractions import Fraction
 import breakdown
 from breakdown import MINUTE_US
 from facts import Checkpoint, by_bytes, written
-from spread import distribution, line, nearest_rank, sizes
+from spread import distribution, gauge, line, nearest_rank, sizes
 
 MEBIBYTE = 1 << 20
 
@@ -27,6 +27,10 @@ def wants_combination(given):
     return given["model"], given["modelVersion"], frozenset(wants_version(c) for c in given.get("checkpoints") or [])
 
 
+# What a GPU's sample, which no single execution owns, can be broken down and filtered by.
+OF_SAMPLES = {"MODEL_TYPE", "MODEL", "MODEL_VERSION", "CHECKPOINT", "CHECKPOINT_VERSION", "COMBINATION", "VM", "INSTANCE_TYPE", "REGION", "PROVIDER"}
+CONDITIONS_OF_SAMPLES = {"modelTypes", "models", "modelVersions", "checkpoints", "checkpointVersions", "combinations", "vms", "instanceTypes", "regions"}
+
 # condition -> does the execution have one of the values
 CONDITIONS = {
     "modelTypes": lambda x, v: x.model_type in v,
@@ -47,10 +51,14 @@ CONDITIONS = {
 }
 
 
+def fitting(items, filter_):
+    conditions = [(CONDITIONS[k], v) for k, v in (filter_ or {}).items() if v is not None]
+    return [x for x in items if all(c(x, v) for c, v in conditions)]
+
+
 def matching(executions, filter_, start, end):
     """An execution belongs to the instant at which it finished."""
-    conditions = [(CONDITIONS[k], v) for k, v in (filter_ or {}).items() if v is not None]
-    return [x for x in executions if start <= x.end < end and all(c(x, v) for c, v in conditions)]
+    return [x for x in fitting(executions, filter_) if start <= x.end < end]
 
 
 def ratio(part, whole):
@@ -94,7 +102,14 @@ def gpu_memory(items):
     peaks = sorted(known(x.peak_bytes for x in items))
     if not peaks:
         return None
-    return dict(executions=len(peaks), meanBytes=float(Fraction(sum(peaks), len(peaks))), p95Bytes=float(nearest_rank(peaks, 95)), maxBytes=peaks[-1])
+    ratios = [Fraction(x.peak_bytes, x.gpu_memory_bytes * x.gpus_held) for x in items if x.peak_bytes is not None and x.gpu_memory_bytes and x.gpus_held]
+    return dict(maxRatio=float(max(ratios)) if ratios else None, executions=len(peaks), meanBytes=float(Fraction(sum(peaks), len(peaks))), p95Bytes=float(nearest_rank(peaks, 95)), maxBytes=peaks[-1])
+
+
+def gpu_samples(samples):
+    if samples is None:
+        return None
+    return dict(samples=len(samples), utilizationRatio=gauge(known(s.busy for s in samples)), memoryUsedBytes=gauge(known(s.memory for s in samples)))
 
 
 def count(items, outcome):
@@ -147,32 +162,58 @@ ORDERS = {
 }
 
 
-class ExecutionBreakdown:
-    """One question by dimensions; `rows` are all rows in order, `kept` those within the limit."""
+class Row(list):
+    """Executions of a row, and the GPU samples that fit it (None: the question does not allow the figure)."""
 
-    def __init__(self, executions, arguments, start, end):
-        self.window, self.by = (start, end), arguments["by"]
-        self.limit = arguments.get("limit", 100)
-        measure, self.mode = ORDERS[arguments.get("orderBy", "EXECUTIONS")]
-        self.total = matching(executions, arguments.get("filter"), start, end)
-        self.rows = breakdown.grouped(self.total, self.by)
+    def __init__(self, executions, samples):
+        super().__init__(executions)
+        self.samples = samples
+
+
+class ExecutionQuestion:
+    """What executionBreakdown and executionSeries have in common: rows in order, those within the limit, the rest."""
+
+    def __init__(self, facts, arguments, start, end, limit, orders):
+        self.window, self.by, self.limit = (start, end), arguments.get("by", []), arguments.get("limit", limit)
+        measure, self.mode = orders
+        filter_ = arguments.get("filter")
+        self.samples = None
+        if set(self.by) <= OF_SAMPLES and {k for k, v in (filter_ or {}).items() if v is not None} <= CONDITIONS_OF_SAMPLES:
+            self.samples = [s for s in fitting(facts.owned_samples, filter_) if start <= s.at < end]
+        executions = matching(facts.executions, filter_, start, end)
+        grouped, sampled = breakdown.grouped(executions, self.by), breakdown.grouped(self.samples or [], self.by)
+        self.total = Row(executions, self.samples)
+        self.rows = {k: Row(xs, None if self.samples is None else sampled.get(k, [])) for k, xs in grouped.items()}
         self.order = breakdown.ordered(self.rows, self.by, measure)
         self.sort = [measure(self.rows[k]) for k in self.order]
-        cut = {id(x): x for k in self.order[self.limit:] for x in self.rows[k]}
-        self.other = list(cut.values()) if len(self.order) > self.limit else None
+
+    def figure(self, field, row, window):
+        if field.name == "gpuSamples":
+            return gpu_samples(row.samples)
+        return STATS[field.name](row, window, field.arguments)
 
 
-class ExecutionSeries:
+def once(lists):
+    return list({id(x): x for xs in lists for x in xs}.values())
+
+
+class ExecutionBreakdown(ExecutionQuestion):
+    def __init__(self, facts, arguments, start, end):
+        super().__init__(facts, arguments, start, end, 100, ORDERS[arguments.get("orderBy", "EXECUTIONS")])
+        cut = [self.rows[k] for k in self.order[self.limit:]]
+        self.other = Row(once(cut), None if self.samples is None else once(row.samples for row in cut)) if cut else None
+
+
+class ExecutionSeries(ExecutionQuestion):
     """Points of the `limit` rows with the most executions over the window, and of everything."""
 
-    def __init__(self, executions, arguments, start, end):
-        self.window, self.by, self.limit, self.mode = (start, end), arguments.get("by", []), arguments.get("limit", 20), "sorted"
+    def __init__(self, facts, arguments, start, end):
+        super().__init__(facts, arguments, start, end, 20, ORDERS["EXECUTIONS"])
         self.step = arguments["step"]
         self.tiles = breakdown.tiles(start, end, self.step)
-        self.total = matching(executions, arguments.get("filter"), start, end)
-        self.rows = breakdown.grouped(self.total, self.by)
-        self.order = breakdown.ordered(self.rows, self.by, len)
-        self.sort = [len(self.rows[k]) for k in self.order]
 
-    def points(self, items):
-        return [(tile, [x for x in items if tile[0] <= x.end < tile[1]]) for tile in self.tiles]
+    def points(self, row):
+        def within(tile):
+            samples = None if row.samples is None else [s for s in row.samples if tile[0] <= s.at < tile[1]]
+            return Row([x for x in row if tile[0] <= x.end < tile[1]], samples)
+        return [(tile, within(tile)) for tile in self.tiles]

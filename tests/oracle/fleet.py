@@ -38,6 +38,10 @@ class Machine:
                 found = kind
         return found
 
+    def life_number(self, at):
+        """Which life the instant lies in or follows; 0 before the first."""
+        return max(0, sum(start <= at for start, _, _ in self.lives) - 1)
+
     def holds(self, what, at):
         """Region, provider or purchase option: from the event that names it until the next; before the first: the first."""
         told = self.told[what]
@@ -88,20 +92,32 @@ class Fleet:
         for x in facts.executions:
             self._place(x)
 
+    def slots(self, machine, instance_type):
+        """(are they GPUs, how many) of a machine of that type; without a machine none are GPUs."""
+        if machine is None:
+            return False, 1
+        count = self.types.get(instance_type, {}).get("gpuCount")
+        if count is not None:
+            return count > 0, max(1, count)
+        return self.highest[machine.name] >= 0, max(1, 1 + self.highest[machine.name])
+
+    def held(self, machine, instance_type, gpus):
+        """The slots that an execution holds which names `gpus`; none named: all."""
+        if machine is None:
+            return []
+        has_gpu, count = self.slots(machine, instance_type)
+        return sorted(set(gpus)) if gpus and has_gpu else list(range(count))
+
     def _place(self, x):
         machine = self.machines.get(x.vm)
         x.instance_type = machine.instance_type(x.end) if machine else None
         x.region = machine.holds("region", x.end) if machine else None
         x.provider = machine.holds("provider", x.end) if machine else None
         known = self.types.get(x.instance_type, {})
-        count = known.get("gpuCount")
-        if machine is None:
-            x.gpus_held, slots, held = 0, 1, 1
-        else:
-            slots = max(1, count) if count is not None else max(1, 1 + self.highest[x.vm])
-            has_gpu = count > 0 if count is not None else self.highest[x.vm] >= 0
-            held = len(x.gpus) if x.gpus and has_gpu else slots
-            x.gpus_held = held if has_gpu else 0
+        x.has_gpu, slots = self.slots(machine, x.instance_type)
+        x.slots = self.held(machine, x.instance_type, x.gpus)
+        held = len(x.slots) or 1
+        x.gpus_held = len(x.slots) if x.has_gpu else 0
         x.gpu_hours = x.duration_ms * x.gpus_held / 3_600_000
         if x.cpu_seconds is not None:
             x.cpu_hours = x.cpu_seconds / 3600

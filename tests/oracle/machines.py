@@ -34,6 +34,9 @@ class MachineFacts:
         at = fleet.machines
         self.samples = [Sample(at[e["vm"]], e) for e in facts.samples]
         self.gpu_samples = [Sample(at[e["vm"]], e) for e in facts.gpu_samples]
+        self.intervals = {}
+        for x in facts.executions:
+            self.intervals.setdefault(x.vm, []).append((x.start, x.end))
         self.spans = []
         for machine in fleet.machines.values():
             cuts = sorted({t for told in machine.told.values() for t, _ in told} | {life[0] for life in machine.lives})
@@ -89,28 +92,49 @@ def activity(spans, executions_of):
                 idleRatio=float(Fraction(running - active, running)) if running else None)
 
 
-def stats(row, executions_of):
-    """MachineStats without what a caller did not ask for being any the cheaper: brute force."""
+def rate(name, samples):
+    return gauge(rates(samples, name.removesuffix("PerSecond")))
+
+
+# field of MachineStats -> its value over (vm samples, gpu samples)
+STATS = {
+    "samples": lambda vs, gs: len(vs), "gpuSamples": lambda vs, gs: len(gs),
+    "cpuRatio": lambda vs, gs: gauge(values(vs, "cpuRatio")),
+    "memoryRatio": lambda vs, gs: gauge(shares(vs, "memoryUsedBytes", "memoryTotalBytes")),
+    "memoryUsedBytes": lambda vs, gs: gauge(values(vs, "memoryUsedBytes")),
+    "diskRatio": lambda vs, gs: gauge(shares(vs, "diskUsedBytes", "diskTotalBytes")),
+    "diskBusyRatio": lambda vs, gs: gauge(values(vs, "diskBusyRatio")),
+    "gpuRatio": lambda vs, gs: gauge(values(gs, "utilizationRatio")),
+    "gpuMemoryRatio": lambda vs, gs: gauge(shares(gs, "memoryUsedBytes", "memoryTotalBytes")),
+    "gpuMemoryUsedBytes": lambda vs, gs: gauge(values(gs, "memoryUsedBytes")),
+    "gpuTemperatureCelsius": lambda vs, gs: gauge(values(gs, "temperatureCelsius")),
+    "gpuPowerWatts": lambda vs, gs: gauge(values(gs, "powerWatts")),
+    "gpuIdleRatio": lambda vs, gs: idle_ratio(values(gs, "utilizationRatio")),
+}
+
+
+def idle_ratio(busy):
+    return sum(v < Fraction(1, 100) for v in busy) / len(busy) if busy else None
+
+
+def stats(row, executions_of, name):
+    """One figure of MachineStats."""
     samples, gpus, spans = row
-    busy = values(gpus, "utilizationRatio")
-    out = dict(
-        vms=len({i.machine.name for items in row for i in items}), samples=len(samples), gpuSamples=len(gpus),
-        cpuRatio=gauge(values(samples, "cpuRatio")), memoryRatio=gauge(shares(samples, "memoryUsedBytes", "memoryTotalBytes")),
-        memoryUsedBytes=gauge(values(samples, "memoryUsedBytes")), diskRatio=gauge(shares(samples, "diskUsedBytes", "diskTotalBytes")),
-        diskBusyRatio=gauge(values(samples, "diskBusyRatio")), gpuRatio=gauge(busy),
-        gpuMemoryRatio=gauge(shares(gpus, "memoryUsedBytes", "memoryTotalBytes")), gpuMemoryUsedBytes=gauge(values(gpus, "memoryUsedBytes")),
-        gpuTemperatureCelsius=gauge(values(gpus, "temperatureCelsius")), gpuPowerWatts=gauge(values(gpus, "powerWatts")),
-        gpuIdleRatio=sum(v < Fraction(1, 100) for v in busy) / len(busy) if busy else None,
-        activity=activity(spans, executions_of))
-    out.update({k: int(sum(values(samples, k))) for k in AMOUNTS})
-    out.update({f"{k}PerSecond": gauge(rates(samples, k)) for k in AMOUNTS if k.endswith("Bytes")})
-    return out
+    if name == "vms":
+        return len({i.machine.name for items in row for i in items})
+    if name == "activity":
+        return activity(spans, executions_of)
+    if name in AMOUNTS:
+        return int(sum(values(samples, name)))
+    return STATS[name](samples, gpus) if name in STATS else rate(name, samples)
 
 
 class MachineQuestion:
     """machineBreakdown, or machineSeries when there is a step: rows by samples over the window."""
 
     def __init__(self, facts, arguments, start, end):
+        facts = facts.machines
+        self.intervals = facts.intervals
         self.window, self.by, self.mode = (start, end), arguments.get("by", []), "sorted"
         self.step, filter_ = arguments.get("step"), arguments.get("filter")
         self.limit = arguments.get("limit", 20 if self.step else 100)
@@ -123,6 +147,9 @@ class MachineQuestion:
         cut = [self.rows[k] for k in self.order[self.limit:]]
         self.other = tuple([i for row in cut for i in row[n]] for n in range(3)) if cut else None
         self.tiles = breakdown.tiles(start, end, self.step) if self.step else []
+
+    def figure(self, field, row, window):
+        return stats(row, self.intervals, field.name)
 
     def points(self, row):
         return [(tile, within(row, *tile)) for tile in self.tiles]

@@ -13,6 +13,7 @@ from random import Random
 
 from cases import EDGES
 from facts import instant, written
+from odd_machines import odd_events
 
 CHANCE = Random(2026)
 RENAMED = {
@@ -215,7 +216,7 @@ def main():
             vm_state(event, lives)
         elif event["type"].endswith("Sample"):
             sample(event)
-    events += edge_executions() + odd_executions(start // 3_600_000_000 * 3_600_000_000)
+    events += edge_executions() + odd_executions(start // 3_600_000_000 * 3_600_000_000) + odd_events()
     events.sort(key=lambda e: instant(e.get("finishedAt") or e["at"]))
     placed = []
     for n, event in enumerate(events):

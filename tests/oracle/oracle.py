@@ -9,8 +9,9 @@ import pathlib
 import sys
 
 from answer import Oracle
-from cases import OPERATIONS, QUESTIONS, WINDOWS
+from cases import OPERATIONS, QUESTIONS, VARIABLES, WINDOWS
 from facts import Facts
+from more_cases import MORE_QUESTIONS
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 
@@ -22,7 +23,7 @@ def questions():
         role = document.split("\n", 1)[0].removeprefix("# role:").strip()
         for n, case in enumerate(windows):
             yield operation, role, document, case, n == 0
-    for operation, (role, document, windows) in QUESTIONS.items():
+    for operation, (role, document, windows) in (QUESTIONS | MORE_QUESTIONS).items():
         for n, case in enumerate(windows):
             yield operation, role, document, case, n == 0
 
@@ -33,7 +34,7 @@ def main():
     written = set()
     for operation, role, document, case, first in questions():
         start, end = WINDOWS[case]
-        variables = dict(window=dict(start=start, end=end))
+        variables = dict(window=dict(start=start, end=end), **VARIABLES.get(operation, {}))
         data, meta = oracle.data(document, variables)
         answer = dict(operation=operation, case=case, role=role, variables=variables, query=document, data=data, meta=meta)
         text = json.dumps(answer, ensure_ascii=False, separators=(",", ":")) + "\n"

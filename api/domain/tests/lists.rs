@@ -271,21 +271,20 @@ async fn jobs(store: &Store) {
     for number in [11, 21, 31, 41] {
         keys.push(reading.snapshot.execution_fetch(Uuid::from_u128(0x0b00 + number)).await.unwrap().unwrap().job_key);
     }
-    let jobs = listing::jobs(&reading.snapshot, &[keys.clone(), vec![Uuid::from_u128(1)]].concat()).await.unwrap();
+    let jobs = plimsoll_domain::job::pending::jobs(&reading.snapshot, &[keys.clone(), vec![Uuid::from_u128(1)]].concat()).await.unwrap();
     assert_eq!(jobs.len(), 4);
     let second = |second: i64| Instant(Instant::parse("2026-03-01T20:00:00Z").unwrap().0 + second * SECOND_US);
-    let unnamed = Uuid::from_u128(0x0b00 + 41).to_string();
     for (key, name, state, attempts, user, finished_at) in [
-        (keys[0], "twice", JobState::Succeeded, 2, "by2", Some(20)),
-        (keys[1], "short", JobState::Cancelled, 1, "by1", Some(20)),
-        (keys[2], "again", JobState::Running, 3, "asked", None),
-        (keys[3], unnamed.as_str(), JobState::Succeeded, 1, "by1", Some(20)),
+        (keys[0], Some("twice"), JobState::Succeeded, 2, "by2", Some(20)),
+        (keys[1], Some("short"), JobState::Cancelled, 1, "by1", Some(20)),
+        (keys[2], Some("again"), JobState::Running, 3, "asked", None),
+        (keys[3], None, JobState::Succeeded, 1, "by1", Some(20)),
     ] {
         let job = &jobs[&key];
-        assert_eq!((job.name.as_str(), job.state, job.attempts), (name, state, attempts));
-        assert_eq!(job.finished_at, finished_at.map(second), "{name}");
-        assert!(ids(&reading, NameDimension::User, user).await.contains(&job.ids[1]), "{name}");
-        assert_eq!((job.queued_at, job.started_at), (Some(second(17)), Some(second(18))), "{name}");
+        assert_eq!((job.name.as_deref(), job.state, job.attempts), (name, state, attempts));
+        assert_eq!(job.finished_at, finished_at.map(second), "{name:?}");
+        assert!(ids(&reading, NameDimension::User, user).await.contains(&job.ids[1]), "{name:?}");
+        assert_eq!((job.queued_at, job.started_at), (Some(second(17)), Some(second(18))), "{name:?}");
     }
 }
 

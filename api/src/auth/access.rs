@@ -16,12 +16,21 @@ pub const OPEN: &[&str] = &["Query.viewer", "Query.serviceConfig", "Query.node"]
 pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.executionBreakdown", &[TD, ADMIN]),
     ("Query.executionSeries", &[TD, ADMIN]),
+    ("Query.concurrencySeries", &[TD, ADMIN]),
     ("Query.executions", &[TD, ADMIN, FD]),
     ("Query.execution", &[TD, ADMIN, FD]),
+    ("Query.jobBreakdown", &[TD]),
+    ("Query.jobs", &[TD, ADMIN]),
     ("Query.dimensionValues", &[TD, ADMIN, FD]),
+    ("Query.checkpointSwitching", &[TD]),
+    ("Query.usageBreakdown", &[TD, ADMIN, FD]),
+    ("Query.usageSeries", &[TD, ADMIN, FD]),
+    ("Query.instanceTypeUsage", &[ADMIN]),
     ("Query.vms", &[ADMIN, TD]),
     ("Query.machineBreakdown", &[ADMIN]),
     ("Query.machineSeries", &[ADMIN]),
+    ("Query.provisioningBreakdown", &[ADMIN]),
+    ("Query.availabilityBreakdown", &[ADMIN]),
     ("Query.auditLog", &[ADMIN]),
 ];
 

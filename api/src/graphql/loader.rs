@@ -9,8 +9,8 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Result};
 use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::catalog::{Checkpoint, CheckpointVersion, Combination, ModelVersion};
-use plimsoll_domain::listing::{Job, jobs};
-use plimsoll_domain::store::{Attribute, StoreError};
+use plimsoll_domain::job::pending::jobs;
+use plimsoll_domain::store::{Attribute, Job, StoreError};
 use uuid::Uuid;
 
 use super::error::internal;

@@ -17,10 +17,14 @@ use async_graphql::{EmptyMutation, EmptySubscription, MergedObject, SDLExportOpt
 use plimsoll_domain::breakdown::executions::Reader;
 
 use loader::CatalogLoader;
+use query::concurrency::ConcurrencyQuery;
 use query::executions::ExecutionQuery;
+use query::jobs::JobQuery;
 use query::lists::ListQuery;
+use query::machine_lives::MachineLifeQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
+use query::timelines::TimelineQuery;
 
 /// Deeper than the gate's depth, so that the gate's limit is the one that is met.
 const RECURSION_MAX: usize = 64;
@@ -28,7 +32,7 @@ const RECURSION_MAX: usize = 64;
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-pub struct Query(ServiceQuery, ExecutionQuery, MachineQuery, ListQuery);
+pub struct Query(ServiceQuery, ExecutionQuery, JobQuery, TimelineQuery, ConcurrencyQuery, MachineQuery, MachineLifeQuery, ListQuery);
 
 /// The schema.
 pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;

@@ -35,6 +35,8 @@ pub enum Dimension {
     Provider,
     /// Error type.
     ErrorType,
+    /// The combination before, of a switch; nobody can ask for it.
+    Previous,
 }
 
 impl Dimension {
@@ -51,6 +53,7 @@ impl Dimension {
             Self::Project => KeyColumn::Project,
             Self::Vm | Self::InstanceType | Self::Region | Self::Provider => KeyColumn::Vm,
             Self::ErrorType => KeyColumn::ErrorType,
+            Self::Previous => KeyColumn::Previous,
         }
     }
 
@@ -58,6 +61,12 @@ impl Dimension {
     #[must_use]
     pub const fn is_checkpoint(self) -> bool {
         matches!(self, Self::Checkpoint | Self::CheckpointVersion)
+    }
+
+    /// Whether it follows from the combination or the machine alone.
+    #[must_use]
+    pub const fn is_of_samples(self) -> bool {
+        matches!(self.column(), KeyColumn::Combination | KeyColumn::Vm)
     }
 
     /// Whether it is joined from the fleet, and may change inside of a cell.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use plimsoll_entity::value::time::{DAY_US, Instant, Step, Window};
 use rustc_hash::FxHashMap;
 
+use super::derived::is_derived;
 use super::dimension::Dimension;
 use super::figures::{ByAtom, ExecutionFigures, execution_figures};
 use super::filter::Filter;
@@ -176,24 +177,31 @@ impl Reader {
         parts.extend(order.part());
         let tiles = [asked.window];
         let gathered = self.gather(sources, &tiles, &asked.by, filter, &parts).await?;
+        let derived = self.derived(reading, &tiles, &asked.by, filter, &parts).await?;
         let by_atom = ByAtom::new(&gathered);
+        let figures_of = |atoms: &[u32]| {
+            let mut figures = execution_figures(&gathered, &by_atom, atoms, asked.window);
+            derived.add(&mut figures, &gathered, atoms);
+            figures
+        };
         let mut rows = table::rows(&gathered.atoms, &asked.by, &gathered.combinations);
         rows.iter_mut().for_each(|row| row.value = order_value(order, &gathered, &by_atom, &row.atoms, asked.window));
         let table = table::order(sources, &asked.by, rows, asked.limit).await?;
         let mut ordered = Vec::with_capacity(table.rows.len());
         let by: Arc<[Dimension]> = asked.by.clone().into();
         for row in &table.rows {
-            let figures = execution_figures(&gathered, &by_atom, &row.atoms, asked.window);
-            ordered.push((RowKey { by: Arc::clone(&by), ids: row.ids }, figures));
+            ordered.push((RowKey { by: Arc::clone(&by), ids: row.ids }, figures_of(&row.atoms)));
         }
         let all: Vec<u32> = (0..gathered.atoms.len() as u32).collect();
+        let mut total = execution_figures(&gathered, &by_atom, &all, asked.window);
+        derived.add_all(&mut total, None);
         let mut breakdown = Breakdown {
             window: asked.window,
             as_of: reading.snapshot.as_of,
             row_count: table.row_count,
             rows: ordered,
-            other: (table.row_count > table.rows.len()).then(|| execution_figures(&gathered, &by_atom, &table.other, asked.window)),
-            total: execution_figures(&gathered, &by_atom, &all, asked.window),
+            other: (table.row_count > table.rows.len()).then(|| figures_of(&table.other)),
+            total,
         };
         let figures = breakdown.rows.iter_mut().map(|(_, figures)| figures).chain(&mut breakdown.other).chain([&mut breakdown.total]);
         order_errors(sources, figures).await?;
@@ -222,11 +230,19 @@ impl Reader {
         let table = table::order(sources, &asked.by, rows, asked.limit).await?;
         let gathered = self.gather(sources, &tiles, &asked.by, filter, &asked.parts).await?;
         let by_atom = ByAtom::new(&gathered);
+        let derived = self.derived(reading, &tiles, &asked.by, filter, &asked.parts).await?;
         let by_tile = by_tile(&gathered, &asked.by, &table.rows, tiles.len());
         let by: Arc<[Dimension]> = asked.by.clone().into();
         let points = |atoms: &[Vec<u32>]| -> Vec<ExecutionFigures> {
-            atoms.iter().zip(&tiles).map(|(atoms, tile)| execution_figures(&gathered, &by_atom, atoms, *tile)).collect()
+            let point = |(atoms, tile): (&Vec<u32>, &Window)| {
+                let mut figures = execution_figures(&gathered, &by_atom, atoms, *tile);
+                derived.add(&mut figures, &gathered, atoms);
+                figures
+            };
+            atoms.iter().zip(&tiles).map(point).collect()
         };
+        let mut total = points(&by_tile.total);
+        (0_u32..).zip(&mut total).for_each(|(tile, figures)| derived.add_all(figures, Some(tile)));
         let mut series = Series {
             window: asked.window,
             as_of: reading.snapshot.as_of,
@@ -237,7 +253,7 @@ impl Reader {
                 .zip(&by_tile.rows)
                 .map(|(row, atoms)| (RowKey { by: Arc::clone(&by), ids: row.ids }, points(atoms)))
                 .collect(),
-            total: points(&by_tile.total),
+            total,
             tiles: tiles.clone(),
         };
         let figures = series.rows.iter_mut().flat_map(|(_, points)| points.iter_mut()).chain(series.total.iter_mut());
@@ -253,7 +269,7 @@ impl Reader {
         filter: &Filter,
         parts: &BTreeSet<Part>,
     ) -> Result<Gathered, BreakdownError> {
-        let parts: Vec<Part> = parts.iter().copied().collect();
+        let parts: Vec<Part> = parts.iter().copied().filter(|part| !is_derived(*part)).collect();
         let mut gathered = Gathered::default();
         let gathering = Gathering { tiles, by, filter, parts: &parts, coarseness: self.coarseness };
         gathered.read(sources, &gathering, family_for(by, filter)).await?;

@@ -91,6 +91,8 @@ pub struct GpuMemory {
     pub p95_bytes: f64,
     /// Largest.
     pub max_bytes: u64,
+    /// Largest of peak over the memory of the GPUs held; none where that is unknown.
+    pub max_ratio: Option<f64>,
 }
 
 /// Failed executions of one error type.
@@ -129,6 +131,8 @@ pub struct ExecutionFigures {
     pub cpu_hours: f64,
     /// Failed executions by error type, most first; equal: not yet in order.
     pub errors: Vec<ErrorFigure>,
+    /// GPU samples by who held the GPU; none where dimensions or filter know more than samples do.
+    pub gpu_samples: Option<GpuSampleFigures>,
 }
 
 impl ExecutionFigures {
@@ -162,10 +166,47 @@ pub struct MachineFigures {
     pub gauges: BTreeMap<Part, Gauge>,
     /// GPU samples with a utilization under 1 % over those with a utilization.
     pub gpu_idle_ratio: Option<f64>,
+    /// RUNNING and active time; none where it was not asked for.
+    pub activity: Option<Activity>,
+}
+
+/// Time in state RUNNING, and the part of it in which at least one execution ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Microseconds.
+    pub running_us: i128,
+    /// Microseconds.
+    pub active_us: i128,
+}
+
+impl Activity {
+    /// RUNNING, active and idle time in whole milliseconds, each rounded for itself.
+    #[must_use]
+    pub fn rounded_ms(&self) -> [u64; 3] {
+        let rounded = |us: i128| u64::try_from((us + 500).div_euclid(1_000)).unwrap_or(0);
+        [rounded(self.running_us), rounded(self.active_us), rounded(self.running_us - self.active_us)]
+    }
+
+    /// Idle time of RUNNING time; none without any.
+    #[must_use]
+    pub fn idle_ratio(&self) -> Option<f64> {
+        ratio((self.running_us - self.active_us) as f64, self.running_us as f64)
+    }
+}
+
+/// What the GPUs' own samples say of the combination that held them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GpuSampleFigures {
+    /// Number of samples.
+    pub samples: u64,
+    /// 0 to 1.
+    pub utilization_ratio: Option<Gauge>,
+    /// Bytes.
+    pub memory_used_bytes: Option<Gauge>,
 }
 
 /// The one row of a part over some atoms.
-enum Merged<'a> {
+pub(super) enum Merged<'a> {
     /// A row of the column itself.
     Row(&'a Column, usize),
     /// A column of one row.
@@ -173,7 +214,7 @@ enum Merged<'a> {
 }
 
 impl Merged<'_> {
-    fn of<'a>(gathered: &'a Gathered, part: Part, atoms: &[u32]) -> Option<Merged<'a>> {
+    pub(super) fn of<'a>(gathered: &'a Gathered, part: Part, atoms: &[u32]) -> Option<Merged<'a>> {
         let column = gathered.columns.get(&part)?;
         if let [atom] = atoms {
             return Some(Merged::Row(column, *atom as usize));
@@ -184,7 +225,7 @@ impl Merged<'_> {
         Some(Merged::Sum(sum))
     }
 
-    fn summary(&self) -> Option<(&Summary, f64)> {
+    pub(super) fn summary(&self) -> Option<(&Summary, f64)> {
         match self {
             Self::Row(Column::Summaries(rows, scale), row) => Some((&rows[*row], *scale)),
             Self::Sum(Column::Summaries(rows, scale)) => Some((&rows[0], *scale)),
@@ -201,7 +242,7 @@ impl Merged<'_> {
         }
     }
 
-    fn sum(&self) -> u64 {
+    pub(super) fn sum(&self) -> u64 {
         let sum = match self {
             Self::Row(Column::Sums(rows), row) => rows[*row],
             Self::Sum(Column::Sums(rows)) => rows[0],
@@ -211,7 +252,36 @@ impl Merged<'_> {
     }
 }
 
-fn distribution(summary: &Summary, scale: f64) -> Distribution {
+/// The distribution of a part over some atoms; none without values.
+#[must_use]
+pub fn distribution_of(gathered: &Gathered, part: Part, atoms: &[u32]) -> Option<Distribution> {
+    let merged = Merged::of(gathered, part, atoms)?;
+    merged.summary().map(|(summary, scale)| distribution(summary, scale))
+}
+
+/// The level of a part over some atoms; none without values.
+#[must_use]
+pub fn gauge_of(gathered: &Gathered, part: Part, atoms: &[u32]) -> Option<Gauge> {
+    let merged = Merged::of(gathered, part, atoms)?;
+    merged.summary().map(|(summary, scale)| gauge(summary, scale))
+}
+
+/// The sum of a part over some atoms.
+#[must_use]
+pub fn sum_of(gathered: &Gathered, part: Part, atoms: &[u32]) -> u64 {
+    Merged::of(gathered, part, atoms).map_or(0, |merged| merged.sum())
+}
+
+/// What one atom has of a part, and its scale.
+#[must_use]
+pub fn summary_of(gathered: &Gathered, part: Part, atom: u32) -> Option<(&Summary, f64)> {
+    match gathered.columns.get(&part) {
+        Some(Column::Summaries(rows, scale)) => rows.get(atom as usize).map(|row| (row, *scale)),
+        _ => None,
+    }
+}
+
+pub(super) fn distribution(summary: &Summary, scale: f64) -> Distribution {
     let quantile = |q| summary.quantile(q).unwrap_or(summary.max);
     let sum_ms = summary.sum_scaled as f64 / scale;
     Distribution {
@@ -337,6 +407,7 @@ fn gpu_memory(gathered: &Gathered, atoms: &[u32]) -> Option<GpuMemory> {
         mean_bytes: summary.sum_scaled as f64 / summary.count as f64,
         p95_bytes: summary.quantile(0.95).unwrap_or(summary.max),
         max_bytes: summary.max as u64,
+        max_ratio: None,
     })
 }
 
@@ -393,6 +464,12 @@ impl<'a> ByAtom<'a> {
         }
         by_atom
     }
+}
+
+/// The distribution of milliseconds; none without any.
+#[must_use]
+pub fn distribution_of_summary(summary: &Summary, scale: f64) -> Option<Distribution> {
+    (summary.count > 0).then(|| distribution(summary, scale))
 }
 
 /// Figures of machine samples of some atoms.

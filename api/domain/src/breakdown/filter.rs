@@ -77,6 +77,24 @@ impl Filter {
             || self.combinations.is_some()
     }
 
+    /// Whether it asks about checkpoints.
+    #[must_use]
+    pub const fn asks_checkpoint(&self) -> bool {
+        self.checkpoints.is_some() || self.checkpoint_versions.is_some()
+    }
+
+    /// Whether a checkpoint version (and its checkpoint) is one of those that it asks about.
+    #[must_use]
+    pub fn allows_checkpoint(&self, (version, checkpoint): (u32, u32)) -> bool {
+        allows(&self.checkpoint_versions, version) && allows(&self.checkpoints, checkpoint)
+    }
+
+    /// Whether it asks about nothing but models, checkpoints, combinations and machines.
+    #[must_use]
+    pub fn is_of_samples(&self) -> bool {
+        self.columns.keys().all(|column| *column == KeyColumn::Vm as usize)
+    }
+
     /// Whether it asks about what is joined from the fleet.
     #[must_use]
     pub const fn asks_place(&self) -> bool {

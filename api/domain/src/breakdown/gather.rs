@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::dimension::Dimension;
 use super::filter::Filter;
-use super::{ATOMS_MAX, BreakdownError, DIMENSIONS_MAX};
+use super::{ATOMS_MAX, BreakdownError, IDS_WIDTH};
 use crate::catalog::{Catalog, Combination};
 use crate::cell::block::{Keys, unpack};
 use crate::cell::column::{Column, SKIP};
@@ -35,7 +35,7 @@ const DELTAS_MAX: u64 = 100_000;
 pub const OUTCOMES: usize = 3;
 
 /// One value of each dimension; 0 where unknown. A checkpoint dimension holds the combination.
-pub type Ids = [u32; DIMENSIONS_MAX];
+pub type Ids = [u32; IDS_WIDTH];
 
 /// What counts in the same rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +103,8 @@ pub struct Gathered {
     pub usage: FxHashMap<(u32, Shape), Usage>,
     /// Machines that each atom has samples of.
     pub machines: Vec<RoaringBitmap>,
+    /// RUNNING time of the machines of each atom, and RUNNING time x slots, in microseconds.
+    pub running_us: FxHashMap<u32, (i128, i128)>,
     known: Vec<Known>,
     /// Combinations that were met and allowed.
     pub combinations: FxHashMap<u32, Arc<Combination>>,
@@ -126,16 +128,21 @@ pub fn family_for(by: &[Dimension], filter: &Filter) -> Option<Family> {
 
 /// Which buckets and windows a question reads, and to which tile each belongs.
 #[derive(Debug, Default)]
-struct Buckets {
-    days: BTreeMap<i32, u32>,
-    hours: BTreeMap<i32, u32>,
-    facts: Vec<(Window, u32)>,
+pub struct Buckets {
+    /// Whole days.
+    pub days: BTreeMap<i32, u32>,
+    /// Whole hours outside of them.
+    pub hours: BTreeMap<i32, u32>,
+    /// The rest.
+    pub facts: Vec<(Window, u32)>,
     /// Every hour that cells cover, for the deltas.
     covered: FxHashMap<i32, u32>,
 }
 
 impl Buckets {
-    fn new(tiles: &[Window], coarseness: Coarseness, breaks: &Breaks) -> Self {
+    /// The buckets of tiles.
+    #[must_use]
+    pub fn new(tiles: &[Window], coarseness: Coarseness, breaks: &Breaks) -> Self {
         let mut buckets = Self::default();
         for (tile, window) in (0_u32..).zip(tiles) {
             let cover = cover(*window, coarseness, breaks);
@@ -154,7 +161,7 @@ impl Buckets {
 }
 
 /// Runs of consecutive buckets, at most `most` long.
-fn runs(buckets: impl Iterator<Item = i32>, most: i32) -> Vec<(i32, i32)> {
+pub fn runs(buckets: impl Iterator<Item = i32>, most: i32) -> Vec<(i32, i32)> {
     let mut runs: Vec<(i32, i32)> = Vec::new();
     for bucket in buckets {
         match runs.last_mut() {
@@ -277,7 +284,10 @@ impl Gathered {
     }
 
     /// Adds one block; `place` gives the tile and the instant of the cells of an hour (0 where the block is one bucket).
-    async fn add_block(
+    ///
+    /// # Errors
+    /// As [`Gathered::read`].
+    pub async fn add_block(
         &mut self,
         sources: Sources<'_>,
         asked: &Gathering<'_>,
@@ -300,7 +310,7 @@ impl Gathered {
             placed.push(found, key);
         }
         self.grow()?;
-        if !by_combination {
+        if !family.parts().contains(&Part::Executions) {
             self.note_machines(&keys.keys, &placed.atoms);
         } else {
             self.add_outcomes(body(Part::Executions)?, &placed).map_err(StoreError::from)?;
@@ -338,7 +348,11 @@ impl Gathered {
         }
     }
 
-    async fn add_facts<M: Fact>(
+    /// Adds facts of one tile.
+    ///
+    /// # Errors
+    /// As [`Gathered::read`].
+    pub async fn add_facts<M: Fact>(
         &mut self,
         sources: Sources<'_>,
         asked: &Gathering<'_>,
@@ -361,13 +375,13 @@ impl Gathered {
             if atom == SKIP {
                 continue;
             }
-            if combination(&keys[at]) != 0 {
+            if fact.is_execution() {
                 self.outcomes[atom as usize * OUTCOMES + placed.outcomes[at] as usize] += 1;
                 placed.error(at).into_iter().for_each(|error| {
                     let entry = self.errors.entry(error).or_insert((0, Instant(0)));
                     *entry = (entry.0 + 1, entry.1.max(fact.at()));
                 });
-            } else {
+            } else if combination(&keys[at]) == 0 {
                 self.machines[atom as usize].insert(keys[at][KeyColumn::Vm as usize]);
             }
             for part in asked.parts {
@@ -386,7 +400,15 @@ impl Gathered {
     }
 
     /// Learns what the combinations mean that were not met yet.
-    async fn learn(&mut self, sources: Sources<'_>, filter: &Filter, ids: impl Iterator<Item = u32>) -> Result<(), BreakdownError> {
+    ///
+    /// # Errors
+    /// [`BreakdownError::Store`] when they cannot be read.
+    pub(crate) async fn learn(
+        &mut self,
+        sources: Sources<'_>,
+        filter: &Filter,
+        ids: impl Iterator<Item = u32>,
+    ) -> Result<(), BreakdownError> {
         let mut new: Vec<u32> = Vec::new();
         for id in ids {
             if self.known.len() <= id as usize {
@@ -411,8 +433,8 @@ impl Gathered {
         Ok(())
     }
 
-    /// The atom of a key; none when the filter leaves it out.
-    fn atom(&mut self, sources: Sources<'_>, asked: &Gathering<'_>, key: &Key, tile: u32, at: Instant) -> Option<u32> {
+    /// The atom of a key, whose combination has been learnt; none when the filter leaves it out.
+    pub(crate) fn atom(&mut self, sources: Sources<'_>, asked: &Gathering<'_>, key: &Key, tile: u32, at: Instant) -> Option<u32> {
         if !asked.filter.allows_key(key) {
             return None;
         }
@@ -428,7 +450,7 @@ impl Gathered {
         if !asked.filter.allows_place(place) {
             return None;
         }
-        let mut ids = [0; DIMENSIONS_MAX];
+        let mut ids = [0; IDS_WIDTH];
         for (id, dimension) in ids.iter_mut().zip(asked.by) {
             *id = match dimension {
                 Dimension::ModelType => model_type,
@@ -441,6 +463,15 @@ impl Gathered {
             };
         }
         Some(self.intern(AtomKey { tile, ids }))
+    }
+
+    /// The place of an atom that was met; none when it was not.
+    #[must_use]
+    pub fn find(&self, key: &AtomKey) -> Option<u32> {
+        match self.atoms.last() {
+            Some(last) if last == key => Some(self.atoms.len() as u32 - 1),
+            _ => self.by_key.get(key).copied(),
+        }
     }
 
     /// The place of an atom, which is made when it is new.
@@ -575,15 +606,29 @@ fn execution_columns(asked: &Gathering<'_>) -> ExecutionColumns {
 }
 
 /// Days of one read: large families are read in small steps, so that memory stays bounded.
-const fn chunk_of(family: Family) -> i32 {
+pub const fn chunk_of(family: Family) -> i32 {
     match family {
-        Family::Combination | Family::VmSample | Family::GpuSample => 62,
-        Family::Caller | Family::Machine => 8,
+        Family::Combination
+        | Family::VmSample
+        | Family::GpuSample
+        | Family::TimelineCombination
+        | Family::TransitionMachine
+        | Family::OwnedSample
+        | Family::JobCombination
+        | Family::MachineTime => 62,
+        Family::Caller
+        | Family::Machine
+        | Family::Timeline
+        | Family::TimelineCaller
+        | Family::TimelineMachine
+        | Family::Transition
+        | Family::JobCaller
+        | Family::JobMachine => 8,
     }
 }
 
 /// The parts to read: the keys, the executions, what is asked for.
-fn wanted(family: Family, parts: &[Part]) -> Vec<Part> {
+pub fn wanted(family: Family, parts: &[Part]) -> Vec<Part> {
     let mut wanted = vec![Part::Keys];
     if family.parts().contains(&Part::Executions) {
         wanted.push(Part::Executions);

@@ -11,10 +11,11 @@ use plimsoll_entity::value::time::{Instant, Step, Window};
 use super::BreakdownError;
 use super::dimension::Dimension;
 use super::executions::{Breakdown, Reader, Reading, RowKey, Series, by_tile, check, tiles};
-use super::figures::{MachineFigures, machine_figures};
+use super::figures::{Activity, MachineFigures, machine_figures, sum_of};
 use super::filter::Filter;
 use super::gather::{AtomKey, Gathered, Gathering};
 use super::table::{self, Row};
+use super::timelines::Timelines;
 use crate::cell::part::{Family, KeyColumn, Part};
 use crate::timeline::life::Place;
 
@@ -44,6 +45,9 @@ impl Reader {
     ) -> Result<Breakdown<MachineFigures>, BreakdownError> {
         check(asked.window, &asked.by, asked.limit)?;
         let gathered = self.gather_machines(reading, &[asked.window], asked, filter, &asked.parts).await?;
+        let active = self.gather_active(reading, &[asked.window], asked, filter).await?;
+        let figures =
+            |atoms: &[u32]| MachineFigures { activity: activity(&gathered, active.as_ref(), atoms), ..machine_figures(&gathered, atoms) };
         let rows = ranked(&gathered, &asked.by);
         let table = table::order(reading.sources(), &asked.by, rows, asked.limit).await?;
         let by: Arc<[Dimension]> = asked.by.clone().into();
@@ -52,13 +56,9 @@ impl Reader {
             window: asked.window,
             as_of: reading.snapshot.as_of,
             row_count: table.row_count,
-            rows: table
-                .rows
-                .iter()
-                .map(|row| (RowKey { by: Arc::clone(&by), ids: row.ids }, machine_figures(&gathered, &row.atoms)))
-                .collect(),
-            other: (table.row_count > table.rows.len()).then(|| machine_figures(&gathered, &table.other)),
-            total: machine_figures(&gathered, &all),
+            rows: table.rows.iter().map(|row| (RowKey { by: Arc::clone(&by), ids: row.ids }, figures(&row.atoms))).collect(),
+            other: (table.row_count > table.rows.len()).then(|| figures(&table.other)),
+            total: figures(&all),
         })
     }
 
@@ -80,7 +80,12 @@ impl Reader {
         let gathered = self.gather_machines(reading, &tiles, asked, filter, &asked.parts).await?;
         let by_tile = by_tile(&gathered, &asked.by, &table.rows, tiles.len());
         let by: Arc<[Dimension]> = asked.by.clone().into();
-        let points = |atoms: &[Vec<u32>]| -> Vec<MachineFigures> { atoms.iter().map(|atoms| machine_figures(&gathered, atoms)).collect() };
+        let active = self.gather_active(reading, &tiles, asked, filter).await?;
+        let figures = |atoms: &Vec<u32>| MachineFigures {
+            activity: activity(&gathered, active.as_ref(), atoms),
+            ..machine_figures(&gathered, atoms)
+        };
+        let points = |atoms: &[Vec<u32>]| -> Vec<MachineFigures> { atoms.iter().map(figures).collect() };
         Ok(Series {
             window: asked.window,
             as_of: reading.snapshot.as_of,
@@ -96,7 +101,23 @@ impl Reader {
         })
     }
 
-    async fn gather_machines(
+    /// Active time of machines, where it is asked for.
+    async fn gather_active(
+        &self,
+        reading: &Reading,
+        tiles: &[Window],
+        asked: &MachineQuestion,
+        filter: &Filter,
+    ) -> Result<Option<Gathered>, BreakdownError> {
+        if !asked.parts.contains(&Part::ActiveTime) {
+            return Ok(None);
+        }
+        let timelines = Timelines::until(reading, asked.window.end).await?;
+        let gathering = Gathering { tiles, by: &asked.by, filter, parts: &[Part::ActiveTime], coarseness: self.coarseness };
+        timelines.gather(&gathering, Family::MachineTime, &[Family::MachineTime]).await.map(Some)
+    }
+
+    pub(super) async fn gather_machines(
         &self,
         reading: &Reading,
         tiles: &[Window],
@@ -117,6 +138,15 @@ impl Reader {
         note_running(&mut gathered, reading, tiles, asked, filter).await?;
         Ok(gathered)
     }
+}
+
+/// RUNNING and active time of some atoms; none where active time was not asked for.
+fn activity(gathered: &Gathered, active: Option<&Gathered>, atoms: &[u32]) -> Option<Activity> {
+    let active = active?;
+    let own = |atom: &u32| active.find(&gathered.atoms[*atom as usize]);
+    let active_us = i128::from(sum_of(active, Part::ActiveTime, &atoms.iter().filter_map(own).collect::<Vec<_>>()));
+    let running_us = atoms.iter().filter_map(|atom| gathered.running_us.get(atom)).map(|(running_us, _)| running_us).sum();
+    Some(Activity { running_us, active_us })
 }
 
 /// Rows with the number of their samples as value.
@@ -163,13 +193,20 @@ async fn note_running(
             let atom = gathered.intern(AtomKey { tile: tile as u32, ids: ids_of(&asked.by, vm, place) });
             gathered.grow()?;
             gathered.machines[atom as usize].insert(vm);
+            // Nothing is known of the future.
+            let end = stretch.end.min(tiles[tile].end).min(reading.snapshot.as_of);
+            let running_us = i128::from((end.0 - stretch.start.max(tiles[tile].start).0).max(0));
+            let sums = gathered.running_us.entry(atom).or_default();
+            sums.0 += running_us;
+            sums.1 += running_us * i128::from(reading.fleet.shape_at(vm, stretch.start).slots);
         }
     }
     Ok(())
 }
 
-fn ids_of(by: &[Dimension], vm: u32, place: Place) -> super::gather::Ids {
-    let mut ids = [0; super::DIMENSIONS_MAX];
+/// The key of a machine at a place.
+pub(super) fn ids_of(by: &[Dimension], vm: u32, place: Place) -> super::gather::Ids {
+    let mut ids = [0; super::IDS_WIDTH];
     for (id, dimension) in ids.iter_mut().zip(by) {
         *id = match dimension {
             Dimension::InstanceType => place.instance_type_id,

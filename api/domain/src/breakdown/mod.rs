@@ -4,20 +4,32 @@
 //! are put together to rows, `other` and `total` (`table`), from which the figures follow (`figures`).
 //! Invariant: every plan gives the same answer. Must not know: GraphQL, HTTP, roles.
 
+pub mod derived;
 pub mod dimension;
 pub mod executions;
 pub mod figures;
 pub mod filter;
 pub mod gather;
+pub mod instance_types;
+pub mod job_figures;
+pub mod jobs;
+pub mod machine_lives;
 pub mod machines;
+mod silences;
+pub mod switching;
 pub mod table;
+pub mod timelines;
+pub mod usage;
 
+use crate::job::pending::PendingError;
 use crate::store::StoreError;
 
 /// Rows that one answer may have.
 pub const ROWS_MAX: usize = 10_000;
 /// Dimensions of one breakdown.
 pub const DIMENSIONS_MAX: usize = 4;
+/// Ids of one atom: its dimensions, and the combination where a figure needs it besides.
+pub const IDS_WIDTH: usize = DIMENSIONS_MAX + 1;
 /// Points of one series.
 pub const POINTS_MAX: usize = 2_000;
 /// Days of a window.
@@ -42,4 +54,13 @@ pub enum BreakdownError {
     /// The store failed.
     #[error("cannot read figures")]
     Store(#[from] StoreError),
+}
+
+impl From<PendingError> for BreakdownError {
+    fn from(error: PendingError) -> Self {
+        match error {
+            PendingError::TooMany => Self::Limit(error.to_string()),
+            PendingError::Store(error) => Self::Store(error),
+        }
+    }
 }

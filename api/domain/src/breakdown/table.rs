@@ -40,10 +40,13 @@ pub struct Table {
 /// The rows in which an atom counts: one, or one for each checkpoint of its combination.
 #[must_use]
 pub fn rows_of(key: &AtomKey, by: &[Dimension], combinations: &FxHashMap<u32, Arc<Combination>>) -> Vec<Ids> {
-    let Some(slot) = by.iter().position(|dimension| dimension.is_checkpoint()) else { return vec![key.ids] };
+    let mut own = key.ids;
+    // What stands behind the dimensions is there for figures, not for rows.
+    own[by.len()..].fill(0);
+    let Some(slot) = by.iter().position(|dimension| dimension.is_checkpoint()) else { return vec![own] };
     let checkpoints = combinations.get(&key.ids[slot]).map_or(&[][..], |combination| &combination.checkpoints[..]);
     let fill = |(version, checkpoint): (u32, u32)| {
-        let mut ids = key.ids;
+        let mut ids = own;
         for (id, dimension) in ids.iter_mut().zip(by) {
             match dimension {
                 Dimension::Checkpoint => *id = checkpoint,
@@ -190,12 +193,12 @@ mod tests {
         let combination =
             Combination { model_version_id: 1, model_id: 1, label: "m 1".into(), checkpoints: vec![(11, 5), (12, 5), (20, 6)] };
         let combinations: FxHashMap<u32, Arc<Combination>> = [(3, Arc::new(combination))].into_iter().collect();
-        let key = AtomKey { tile: 0, ids: [9, 3, 0, 0] };
-        assert_eq!(rows_of(&key, &[Dimension::User, Dimension::Checkpoint], &combinations), [[9, 5, 0, 0], [9, 6, 0, 0]]);
+        let key = AtomKey { tile: 0, ids: [9, 3, 0, 0, 7] };
+        assert_eq!(rows_of(&key, &[Dimension::User, Dimension::Checkpoint], &combinations), [[9, 5, 0, 0, 0], [9, 6, 0, 0, 0]]);
         assert_eq!(rows_of(&key, &[Dimension::User, Dimension::CheckpointVersion], &combinations).len(), 3);
-        assert_eq!(rows_of(&key, &[Dimension::User, Dimension::Combination], &combinations), [[9, 3, 0, 0]]);
-        let alone = AtomKey { tile: 0, ids: [9, 4, 0, 0] };
-        assert_eq!(rows_of(&alone, &[Dimension::User, Dimension::Checkpoint], &combinations), [[9, 0, 0, 0]]);
+        assert_eq!(rows_of(&key, &[Dimension::User, Dimension::Combination], &combinations), [[9, 3, 0, 0, 0]]);
+        let alone = AtomKey { tile: 0, ids: [9, 4, 0, 0, 7] };
+        assert_eq!(rows_of(&alone, &[Dimension::User, Dimension::Checkpoint], &combinations), [[9, 0, 0, 0, 0]]);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Compactor {
         }
         self.searched_at = Some(now);
         let snapshot = self.store.snapshot().await?;
-        for family in Family::ALL {
+        for family in Family::ADDITIVE {
             for day in snapshot.day_without_block_list(family, now.day()).await? {
                 self.open_days.entry((family, day)).or_insert(Instant(0));
             }
@@ -211,7 +211,7 @@ fn hours_of<'a>(family: Family, day: i32, blocks: impl Iterator<Item = &'a [u8]>
 }
 
 /// The union of the keys, ascending, and for each source the rows of its cells.
-fn merge_keys(sources: &[Keys]) -> (Keys, Vec<Vec<u32>>) {
+pub(crate) fn merge_keys(sources: &[Keys]) -> (Keys, Vec<Vec<u32>>) {
     let mut keys: Vec<Key> = sources.iter().flat_map(|source| source.keys.iter().copied()).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -220,7 +220,7 @@ fn merge_keys(sources: &[Keys]) -> (Keys, Vec<Vec<u32>>) {
     (Keys { hours: Vec::new(), keys }, rows)
 }
 
-fn encode_column(column: &Column, rows: usize) -> Vec<u8> {
+pub(crate) fn encode_column(column: &Column, rows: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(rows * 4);
     (0..rows).for_each(|row| column.encode_row(row, &mut bytes));
     bytes

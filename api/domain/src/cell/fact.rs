@@ -8,7 +8,7 @@ use plimsoll_entity::value::time::Instant;
 use super::column::Column;
 use super::part::{KEY_WIDTH, Key, KeyColumn, Part, PartKind};
 use super::stat::Usage;
-use crate::store::{ExecutionFact, GpuSampleFact, VmSampleFact};
+use crate::store::{ExecutionFact, GpuSampleFact, JobFact, VmSampleFact};
 
 /// Microseconds of a millisecond.
 const MILLISECOND_US: f64 = 1000.0;
@@ -21,6 +21,10 @@ pub trait Fact {
     fn at(&self) -> Instant;
     /// All columns of its key.
     fn key(&self) -> Key;
+    /// Whether it is an execution, and counts as one.
+    fn is_execution(&self) -> bool {
+        false
+    }
     /// Adds it to one row of a column of `part`.
     fn add(&self, part: Part, column: &mut Column, row: usize);
 }
@@ -104,6 +108,10 @@ impl Fact for MeasuredExecution {
         key[KeyColumn::Outcome as usize] = self.fact.outcome as u32 + 1;
         key[KeyColumn::ErrorType as usize] = self.fact.error_type_id;
         key
+    }
+
+    fn is_execution(&self) -> bool {
+        true
     }
 
     #[inline]
@@ -199,6 +207,39 @@ impl Fact for GpuSampleFact {
             Part::GpuTemperature => add_value(part, column, row, self.temperature_celsius),
             Part::GpuPower => add_value(part, column, row, self.power_watts),
             Part::GpuIdleSamples => add_sum(column, row, self.utilization_ratio.map(|ratio| i64::from(ratio < IDLE_RATIO))),
+            _ => {}
+        }
+    }
+}
+
+impl Fact for JobFact {
+    fn at(&self) -> Instant {
+        self.finished_at
+    }
+
+    fn key(&self) -> Key {
+        let mut key = [0; KEY_WIDTH];
+        key[KeyColumn::Combination as usize] = self.combination_id;
+        let of_caller = [KeyColumn::Application, KeyColumn::User, KeyColumn::Department, KeyColumn::Project, KeyColumn::Vm];
+        of_caller.into_iter().zip(self.ids).for_each(|(column, id)| key[column as usize] = id);
+        key[KeyColumn::Outcome as usize] = self.outcome.code() as u32 + 1;
+        key[KeyColumn::ErrorType as usize] = self.error_type_id;
+        key
+    }
+
+    /// Jobs are counted by the outcome of their last attempt, as executions are.
+    fn is_execution(&self) -> bool {
+        true
+    }
+
+    fn add(&self, part: Part, column: &mut Column, row: usize) {
+        let milliseconds = |us: i64| us as f64 / MILLISECOND_US;
+        match part {
+            Part::Executions => add_sum(column, row, Some(1)),
+            Part::Attempts => add_sum(column, row, Some(self.executions.into())),
+            Part::RetriedJobs => add_sum(column, row, Some(i64::from(self.executions > 1))),
+            Part::JobQueue => add_value(part, column, row, self.queue_us.map(milliseconds)),
+            Part::JobProcessing => add_value(part, column, row, Some(milliseconds(self.processing_us))),
             _ => {}
         }
     }

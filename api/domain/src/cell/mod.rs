@@ -7,6 +7,7 @@
 //! Must not know: names, GraphQL, HTTP. `part`, `stat`, `block`, `column` and `plan` are pure.
 
 pub mod block;
+pub mod builder;
 pub mod column;
 pub mod compactor;
 pub mod delta;

@@ -22,10 +22,12 @@ pub enum KeyColumn {
     Outcome = 6,
     /// Error type.
     ErrorType = 7,
+    /// The combination before, of a switch.
+    Previous = 8,
 }
 
 /// Width of a key.
-pub const KEY_WIDTH: usize = 8;
+pub const KEY_WIDTH: usize = 9;
 
 /// The key of a cell: ids of names, 0 where unknown or not part of the family.
 pub type Key = [u32; KEY_WIDTH];
@@ -44,13 +46,67 @@ pub enum Family {
     VmSample = 4,
     /// GPU samples by machine.
     GpuSample = 5,
+    /// Derived of executions on machines, by everything; only in machine-hours.
+    Timeline = 10,
+    /// Derived of executions on machines, by combination.
+    TimelineCombination = 11,
+    /// Derived of executions on machines, by combination and who asked.
+    TimelineCaller = 12,
+    /// Derived of executions on machines, by combination and machine.
+    TimelineMachine = 13,
+    /// Switches from one combination to another, by everything; only in machine-hours.
+    Transition = 14,
+    /// Switches from one combination to another, by machine.
+    TransitionMachine = 15,
+    /// GPU samples by the combination that alone held the GPU, and machine.
+    OwnedSample = 16,
+    /// Active and busy time of machines.
+    MachineTime = 17,
+    /// Jobs by the combination of their last attempt; this and the next two count jobs as [`Part::Executions`].
+    JobCombination = 31,
+    /// Jobs by combination and who asked.
+    JobCaller = 32,
+    /// Jobs by combination and machine.
+    JobMachine = 33,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 5] = [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample];
+    pub const ALL: [Self; 16] = [
+        Self::Combination,
+        Self::Caller,
+        Self::Machine,
+        Self::VmSample,
+        Self::GpuSample,
+        Self::Timeline,
+        Self::TimelineCombination,
+        Self::TimelineCaller,
+        Self::TimelineMachine,
+        Self::Transition,
+        Self::TransitionMachine,
+        Self::OwnedSample,
+        Self::MachineTime,
+        Self::JobCombination,
+        Self::JobCaller,
+        Self::JobMachine,
+    ];
+    /// The families that ingestion adds to and the compactor folds; the others are derived.
+    pub const ADDITIVE: [Self; 5] = [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample];
     /// The families of executions, the cheapest first.
     pub const OF_EXECUTIONS: [Self; 3] = [Self::Combination, Self::Machine, Self::Caller];
+    /// The families of a machine-hour.
+    pub const OF_MACHINE_HOURS: [Self; 4] = [Self::Timeline, Self::Transition, Self::OwnedSample, Self::MachineTime];
+    /// The families of days of machine-hours, each with the one that it is merged from.
+    pub const OF_TIMELINE_DAYS: [(Self, Self); 6] = [
+        (Self::TimelineCombination, Self::Timeline),
+        (Self::TimelineMachine, Self::Timeline),
+        (Self::TimelineCaller, Self::Timeline),
+        (Self::TransitionMachine, Self::Transition),
+        (Self::OwnedSample, Self::OwnedSample),
+        (Self::MachineTime, Self::MachineTime),
+    ];
+    /// The families of jobs, the cheapest first.
+    pub const OF_JOBS: [Self; 3] = [Self::JobCombination, Self::JobMachine, Self::JobCaller];
 
     /// The code that the database keeps.
     #[must_use]
@@ -67,12 +123,18 @@ impl Family {
     /// The columns of its keys.
     #[must_use]
     pub const fn columns(self) -> &'static [KeyColumn] {
-        use KeyColumn::{Application, Combination, Department, ErrorType, Outcome, Project, User, Vm};
+        use KeyColumn::{Application, Combination, Department, ErrorType, Outcome, Previous, Project, User, Vm};
         match self {
-            Self::Combination => &[Combination, Outcome, ErrorType],
-            Self::Caller => &[Combination, Application, User, Department, Project, Outcome, ErrorType],
-            Self::Machine => &[Combination, Vm, Outcome, ErrorType],
-            Self::VmSample | Self::GpuSample => &[Vm],
+            Self::Combination | Self::TimelineCombination | Self::JobCombination => &[Combination, Outcome, ErrorType],
+            Self::Caller | Self::TimelineCaller | Self::JobCaller => {
+                &[Combination, Application, User, Department, Project, Outcome, ErrorType]
+            }
+            Self::Machine | Self::TimelineMachine | Self::JobMachine => &[Combination, Vm, Outcome, ErrorType],
+            Self::Timeline => &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType],
+            Self::Transition => &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType, Previous],
+            Self::TransitionMachine => &[Combination, Vm, Previous],
+            Self::OwnedSample => &[Combination, Vm],
+            Self::VmSample | Self::GpuSample | Self::MachineTime => &[Vm],
         }
     }
 
@@ -82,7 +144,11 @@ impl Family {
         match self {
             Self::Combination | Self::Caller | Self::Machine => &Part::OF_EXECUTIONS,
             Self::VmSample => &Part::OF_VM_SAMPLES,
-            Self::GpuSample => &Part::OF_GPU_SAMPLES,
+            Self::GpuSample | Self::OwnedSample => &Part::OF_GPU_SAMPLES,
+            Self::Timeline | Self::TimelineCombination | Self::TimelineCaller | Self::TimelineMachine => &Part::OF_TIMELINES,
+            Self::Transition | Self::TransitionMachine => &Part::OF_TRANSITIONS,
+            Self::MachineTime => &Part::OF_MACHINE_TIME,
+            Self::JobCombination | Self::JobCaller | Self::JobMachine => &Part::OF_JOBS,
         }
     }
 
@@ -210,6 +276,38 @@ pub enum Part {
     GpuPower = 45,
     /// GPU samples with a utilization under 1 %.
     GpuIdleSamples = 46,
+    /// Productive time of slots that are GPUs, picoseconds.
+    GpuTime = 50,
+    /// Productive slot time x vCPUs / slots, picoseconds.
+    CpuTime = 51,
+    /// Idle time of slots that are GPUs, picoseconds.
+    IdleGpuTime = 52,
+    /// Idle slot time x vCPUs / slots, picoseconds.
+    IdleCpuTime = 53,
+    /// Executions that were the first on their slot in a life.
+    ColdStarts = 54,
+    /// Durations of executions that switched the combination, ms.
+    Switched = 55,
+    /// Durations of executions that found their combination, ms.
+    Unswitched = 56,
+    /// Largest peak over the memory of the GPUs held: the bits of a float that is not negative.
+    MemoryRatioMax = 57,
+    /// Switches.
+    Switches = 58,
+    /// checkpointLoadMs of switches where known.
+    SwitchLoad = 59,
+    /// Time in which a machine was RUNNING and at least one execution ran, microseconds.
+    ActiveTime = 60,
+    /// Slot time in which a machine was RUNNING and the slot was held, microseconds.
+    BusyTime = 61,
+    /// Executions of jobs.
+    Attempts = 70,
+    /// Jobs with more than one execution.
+    RetriedJobs = 71,
+    /// startedAt - queuedAt of the first attempt, ms.
+    JobQueue = 72,
+    /// Sum of the durations of all attempts, ms.
+    JobProcessing = 73,
 }
 
 impl Part {
@@ -262,6 +360,25 @@ impl Part {
         Self::GpuPower,
         Self::GpuIdleSamples,
     ];
+    /// The parts of jobs.
+    pub const OF_JOBS: [Self; 5] = [Self::Executions, Self::Attempts, Self::RetriedJobs, Self::JobQueue, Self::JobProcessing];
+
+    /// What is derived of executions on machines.
+    pub const OF_TIMELINES: [Self; 9] = [
+        Self::Executions,
+        Self::GpuTime,
+        Self::CpuTime,
+        Self::IdleGpuTime,
+        Self::IdleCpuTime,
+        Self::ColdStarts,
+        Self::Switched,
+        Self::Unswitched,
+        Self::MemoryRatioMax,
+    ];
+    /// What is derived of switches.
+    pub const OF_TRANSITIONS: [Self; 2] = [Self::Switches, Self::SwitchLoad];
+    /// What is derived of machines.
+    pub const OF_MACHINE_TIME: [Self; 2] = [Self::ActiveTime, Self::BusyTime];
 
     /// The code that the database keeps.
     #[must_use]
@@ -276,6 +393,10 @@ impl Part {
             .chain(Self::OF_EXECUTIONS)
             .chain(Self::OF_VM_SAMPLES)
             .chain(Self::OF_GPU_SAMPLES)
+            .chain(Self::OF_TIMELINES)
+            .chain(Self::OF_TRANSITIONS)
+            .chain(Self::OF_MACHINE_TIME)
+            .chain(Self::OF_JOBS)
             .find(|part| part.code() == code)
     }
 
@@ -295,8 +416,17 @@ impl Part {
             | Self::DiskReadOps
             | Self::DiskWriteOps
             | Self::GpuSamples
-            | Self::GpuIdleSamples => PartKind::Sum,
-            Self::LastError => PartKind::Latest,
+            | Self::GpuIdleSamples
+            | Self::GpuTime
+            | Self::CpuTime
+            | Self::IdleGpuTime
+            | Self::IdleCpuTime
+            | Self::ColdStarts
+            | Self::Switches
+            | Self::ActiveTime
+            | Self::BusyTime => PartKind::Sum,
+            Self::LastError | Self::MemoryRatioMax => PartKind::Latest,
+            Self::Attempts | Self::RetriedJobs => PartKind::Sum,
             Self::InputSize | Self::OutputSize | Self::GpuMemory | Self::MemoryUsed | Self::GpuMemoryUsed => WHOLE,
             Self::InputCorrelation | Self::OutputCorrelation => PartKind::Moments,
             Self::Users => PartKind::Ids,
@@ -325,9 +455,9 @@ mod tests {
 
     #[test]
     fn projection_keeps_only_the_columns_of_the_family() {
-        let key = [1, 2, 3, 4, 5, 6, 7, 8];
-        assert_eq!(Family::Combination.project(&key), [1, 0, 0, 0, 0, 0, 7, 8]);
-        assert_eq!(Family::Machine.project(&key), [1, 0, 0, 0, 0, 6, 7, 8]);
-        assert_eq!(Family::VmSample.project(&key), [0, 0, 0, 0, 0, 6, 0, 0]);
+        let key = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        assert_eq!(Family::Combination.project(&key), [1, 0, 0, 0, 0, 0, 7, 8, 0]);
+        assert_eq!(Family::Machine.project(&key), [1, 0, 0, 0, 0, 6, 7, 8, 0]);
+        assert_eq!(Family::VmSample.project(&key), [0, 0, 0, 0, 0, 6, 0, 0, 0]);
     }
 }

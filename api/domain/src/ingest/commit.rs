@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::Written;
 use super::event::{CheckpointLoad, Event, Execution, GpuSample, Job, StorageSnapshot, VmSample, VmStateChange};
 use super::identity::{event_id, event_instant};
+use super::job_marks::NamedByUuid;
 use super::resolve::{Names, Resolved, resolve};
 use super::rows::{self, Identified};
 use super::writer::{DirtyMarks, WriterState};
@@ -107,18 +108,21 @@ pub async fn commit(store: &Store, state: &mut WriterState, batch: &Batch) -> Re
     let now = store.clock().now();
     ensure_partitions(store, state, &events).await?;
     let mut tx = store.begin_write().await?;
+    let named_by_uuid = state.named_by_uuid.settle(&mut tx, &events).await?;
     let mut verdicts = vec![Verdict::Accepted; events.len()];
     insert_keys(&mut tx, &events, &mut verdicts).await?;
     let candidates: Vec<&Event> = accepted(&events, &verdicts).map(|(_, identity)| &identity.event).collect();
     let names = resolve(&mut tx, &state.names, &candidates, now.day()).await?;
     let sorted = Sorted::new(&events, &mut verdicts, &names);
     delete_refused_keys(&mut tx, &events, &verdicts).await?;
-    let gpu_index_max = insert_facts(&mut tx, &sorted, &mut verdicts, &names, &state.gpu_index_max, now).await?;
+    let known = Known { gpu_index_max: &state.gpu_index_max, named_by_uuid };
+    let gpu_index_max = insert_facts(&mut tx, &sorted, &mut verdicts, &names, known, now).await?;
     let capped = if names.is_capped { capped_names(&events, &verdicts, &names) } else { HashMap::new() };
     let new: Names = names.new;
     tx.commit().await?;
     state.names.absorb(new);
     state.gpu_index_max.extend(gpu_index_max);
+    state.named_by_uuid = named_by_uuid;
     Ok(written(batch, &verdicts, &capped))
 }
 
@@ -265,13 +269,20 @@ impl<'e> Sorted<'e> {
     }
 }
 
+/// What earlier transactions have told.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    gpu_index_max: &'a HashMap<u32, u16>,
+    named_by_uuid: NamedByUuid,
+}
+
 /// Inserts facts, delta cells, marks and counters; the GPU indices that are news.
 async fn insert_facts(
     tx: &mut WriteTx,
     sorted: &Sorted<'_>,
     verdicts: &mut [Verdict],
     names: &Resolved<'_>,
-    gpu_index_max: &HashMap<u32, u16>,
+    known: Known<'_>,
     now: Instant,
 ) -> Result<HashMap<u32, u16>, StoreError> {
     let facts = rows::execution_facts(&sorted.executions, names);
@@ -292,10 +303,14 @@ async fn insert_facts(
     deltas.extend(delta_blocks(&[Family::GpuSample], &rows::gpu_sample_facts(&gpu_samples)));
     deltas.extend(execution_deltas.await.map_err(|source| StoreError::Encode(Box::new(source)))?);
     tx.delta_append(deltas, now).await?;
-    tx.dirty_append(dirty_marks(sorted, &told, &vm_samples, &gpu_samples, names).encode()).await?;
+    let mut marks = dirty_marks(sorted, &told, &vm_samples, &gpu_samples, names);
+    mark_jobs(&mut marks, sorted, known.named_by_uuid);
+    tx.dirty_append(marks.encode()).await?;
     tell_attributes(tx, sorted, &told, names).await?;
     tx.vm_touch(&touched(sorted, &told, &vm_samples, &gpu_samples)).await?;
-    let news = gpu_indices(sorted, &told, &gpu_samples, names, gpu_index_max);
+    tx.gpu_memory_tell(&gpu_memory(&gpu_samples)).await?;
+    tx.execution_reach_widen(&reach(&sorted.executions)).await?;
+    let news = gpu_indices(sorted, &told, &gpu_samples, names, known.gpu_index_max);
     let changed = tx.gpu_index_raise(&news).await?;
     if changed || !sorted.vm_states.is_empty() {
         tx.execute("UPDATE counter SET value = value + 1 WHERE name = 'fleet_version'", &[]).await?;
@@ -383,19 +398,22 @@ fn dirty_marks(
     let vm = |name: Option<&String>| name.and_then(|name| names.simple(NameDimension::Vm, name)).unwrap_or(0);
     for (row, told) in sorted.executions.iter().zip(told) {
         marks.machine(told.vm, row.event.started_at, row.event.finished_at);
-        marks.job(rows::job_key(row.event.job.as_deref(), row.event.id));
     }
-    for row in &sorted.jobs {
-        if row.event.state == JobState::Running {
-            marks.machine(vm(row.event.vm.as_ref()), row.event.at, row.event.at);
-        }
-        marks.job(rows::job_key(Some(&row.event.job), row.event.id));
+    for row in sorted.jobs.iter().filter(|row| row.event.state == JobState::Running) {
+        marks.machine(vm(row.event.vm.as_ref()), row.event.at, row.event.at);
     }
     sorted.loads.iter().for_each(|row| marks.machine(row.id, row.event.started_at, row.event.finished_at));
     sorted.vm_states.iter().for_each(|row| marks.machine(row.id, row.event.at, row.event.at));
     vm_samples.iter().for_each(|row| marks.machine(row.id, row.event.at, row.event.at));
     gpu_samples.iter().for_each(|row| marks.machine(row.id, row.event.at, row.event.at));
     marks
+}
+
+fn mark_jobs(marks: &mut DirtyMarks, sorted: &Sorted<'_>, named_by_uuid: NamedByUuid) {
+    for row in &sorted.executions {
+        named_by_uuid.mark(marks, row.event.job.as_deref(), row.event.id, row.event.finished_at);
+    }
+    sorted.jobs.iter().for_each(|row| marks.job(rows::job_key(Some(&row.event.job), row.event.id)));
 }
 
 /// From when to when samples, loads and executions touched each machine.
@@ -419,6 +437,18 @@ fn touched(
     touched
 }
 
+/// For each hour in which executions finished, the earliest instant at which one of them waited or ran (microseconds), and how
+/// many they are.
+fn reach(executions: &[Identified<'_, Execution>]) -> BTreeMap<i32, (i64, i64)> {
+    let mut hours: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
+    for Identified { event, .. } in executions {
+        let from = event.queued_at.unwrap_or(event.started_at).min(event.started_at);
+        let (earliest, count) = hours.entry(event.finished_at.hour()).or_insert((from.0, 0));
+        (*earliest, *count) = ((*earliest).min(from.0), *count + 1);
+    }
+    hours
+}
+
 async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, told: &[Told], names: &Resolved<'_>) -> Result<(), StoreError> {
     let (mut types, mut departments) = (BTreeMap::new(), BTreeMap::new());
     let newest = |newest: &mut BTreeMap<u32, (i64, Uuid, u32)>, subject: u32, news: (i64, Uuid, u32)| {
@@ -438,6 +468,19 @@ async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, told: &[Told], n
     }
     tx.attribute_tell(Attribute::ModelType, &types).await?;
     tx.attribute_tell(Attribute::ProjectDepartment, &departments).await
+}
+
+/// The memory of one GPU of each machine, by its latest sample with a total (equal instants: the highest index).
+fn gpu_memory(gpu_samples: &[Identified<'_, GpuSample>]) -> BTreeMap<u32, (Instant, u16, i64)> {
+    let mut newest: BTreeMap<u32, (Instant, u16, i64)> = BTreeMap::new();
+    for row in gpu_samples {
+        if let Some(total) = row.event.memory_total_bytes {
+            let told = (row.event.at, row.event.gpu, total);
+            let known = newest.entry(row.id).or_insert(told);
+            *known = (*known).max(told);
+        }
+    }
+    newest
 }
 
 /// The highest GPU index of each machine that is higher than what is known.

@@ -18,6 +18,7 @@ mod field;
 mod gpu_sample;
 pub mod identity;
 mod job;
+mod job_marks;
 mod json;
 pub mod limit;
 pub mod line;

@@ -1,3 +1,5 @@
 //! What is known of the machines.
 
+pub mod availability;
 pub mod fleet;
+pub mod provisioning;

@@ -433,6 +433,17 @@ impl WriteTx {
         Ok(())
     }
 
+    /// As [`WriteTx::lock`], but many may hold it at the same time, and nobody who holds it alone.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn lock_shared(&mut self, key: i64) -> Result<(), StoreError> {
+        if let Self::Postgres(_) = self {
+            self.execute("SELECT pg_advisory_xact_lock_shared(?)", &[Value::Int(key)]).await?;
+        }
+        Ok(())
+    }
+
     /// Makes the monthly partitions of `table` for the months that hold `months` (first instants and ends in microseconds).
     ///
     /// # Errors

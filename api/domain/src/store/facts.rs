@@ -248,8 +248,8 @@ impl Snapshot {
         &self,
         window: Window,
     ) -> Result<impl Stream<Item = Result<GpuSampleFact, StoreError>> + Send + '_, StoreError> {
-        let sql = "SELECT at, vm_id, utilization_ratio, memory_used_bytes, memory_total_bytes, temperature_celsius, power_watts FROM gpu_sample WHERE at >= ? AND at < ?";
-        let rows = self.stream(sql, window).await?;
+        let sql = format!("SELECT {} FROM gpu_sample WHERE at >= ? AND at < ?", gpu_sample_columns());
+        let rows = self.stream(&sql, window).await?;
         Ok(rows.map(|row| gpu_sample_fact(&row.map_err(StoreError::read)?).map_err(StoreError::read)))
     }
 
@@ -283,7 +283,12 @@ fn vm_sample_fact(row: &QueryResult) -> Result<VmSampleFact, sea_orm::DbErr> {
     Ok(fact)
 }
 
-fn gpu_sample_fact(row: &QueryResult) -> Result<GpuSampleFact, sea_orm::DbErr> {
+/// The columns of a GPU sample in the order in which [`gpu_sample_fact`] reads them.
+pub(super) const fn gpu_sample_columns() -> &'static str {
+    "at, vm_id, utilization_ratio, memory_used_bytes, memory_total_bytes, temperature_celsius, power_watts"
+}
+
+pub(super) fn gpu_sample_fact(row: &QueryResult) -> Result<GpuSampleFact, sea_orm::DbErr> {
     Ok(GpuSampleFact {
         at: Instant(row.try_get_by_index(0)?),
         vm_id: id(row, 1)?,

@@ -4,7 +4,7 @@
 //! Invariant: the order is total (an id decides at the end). Must not know: what a caller may see, how cursors are written.
 
 use plimsoll_entity::value::time::{Instant, Window};
-use plimsoll_entity::{audit_entry, event_key, execution, job_event};
+use plimsoll_entity::{audit_entry, event_key, execution};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
@@ -90,32 +90,6 @@ impl Snapshot {
         execution::Entity::find_by_id((key.at, id)).one(self.tx()).await.map_err(StoreError::read)
     }
 
-    /// Executions of jobs.
-    ///
-    /// # Errors
-    /// [`StoreError::Read`] from the database.
-    pub async fn attempt_list(&self, job_keys: &[Uuid]) -> Result<Vec<execution::Model>, StoreError> {
-        let mut found = Vec::new();
-        for chunk in job_keys.chunks(500) {
-            let select = execution::Entity::find().filter(execution::Column::JobKey.is_in(chunk.iter().copied()));
-            found.extend(select.all(self.tx()).await.map_err(StoreError::read)?);
-        }
-        Ok(found)
-    }
-
-    /// Changes of jobs' states.
-    ///
-    /// # Errors
-    /// [`StoreError::Read`] from the database.
-    pub async fn job_event_list(&self, job_keys: &[Uuid]) -> Result<Vec<job_event::Model>, StoreError> {
-        let mut found = Vec::new();
-        for chunk in job_keys.chunks(500) {
-            let select = job_event::Entity::find().filter(job_event::Column::JobKey.is_in(chunk.iter().copied()));
-            found.extend(select.all(self.tx()).await.map_err(StoreError::read)?);
-        }
-        Ok(found)
-    }
-
     /// Audit entries of the window, newest first, then id; `subjects` none: of everybody.
     ///
     /// # Errors
@@ -162,12 +136,16 @@ fn audit_row(row: audit_entry::Model) -> AuditRow {
 mod tests {
     use std::sync::Arc;
 
+    use plimsoll_entity::value::label::{JobState, Outcome};
     use sea_orm::{ConnectionTrait, DbBackend, QueryTrait, Statement};
     use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
     use super::*;
     use crate::clock::FixedClock;
-    use crate::store::Store;
+    use crate::store::dialect::render;
+    use crate::store::job_pages::statement;
+    use crate::store::jobs::fact_statement;
+    use crate::store::{JobColumns, JobSource, Store};
 
     #[test]
     fn a_key_cuts_the_window() {
@@ -179,6 +157,10 @@ mod tests {
         assert_eq!(narrow(None, key(15)), Window::of(15, 20));
         assert_eq!(narrow(key(17), key(12)), Window::of(12, 18));
         assert_eq!(narrow(key(i64::MAX), key(i64::MIN)), Window::of(10, 20));
+    }
+
+    fn of(backend: DbBackend, sql: &str, values: Vec<sea_orm::Value>) -> Statement {
+        Statement::from_sql_and_values(backend, render(sql, backend), values)
     }
 
     async fn plan(store: &Store, statement: impl Fn(DbBackend) -> Statement) -> String {
@@ -215,12 +197,22 @@ mod tests {
             );
             plans.push(plan(&store, |backend| executions.build(backend)).await);
             plans.push(plan(&store, |backend| entries.build(backend)).await);
+            // Before and behind one key there is nothing to read.
+            let page = Page { after: page.after.filter(|_| page.before.is_none()), ..page };
+            for source in [JobSource::Told(JobState::Running), JobSource::Single(Outcome::ALL.to_vec())] {
+                let (sql, values) = statement(&source, &[None, Some(vec![7]), None, None, None], &page);
+                plans.push(plan(&store, |backend| of(backend, &sql, values.clone())).await);
+            }
         }
         plans.push(plan(&store, |backend| execution::Entity::find_by_id((500, key.1)).build(backend)).await);
-        let attempts = execution::Entity::find().filter(execution::Column::JobKey.is_in([key.1]));
-        plans.push(plan(&store, |backend| attempts.build(backend)).await);
-        let changes = job_event::Entity::find().filter(job_event::Column::JobKey.is_in([key.1]));
-        plans.push(plan(&store, |backend| changes.build(backend)).await);
+        for table in ["execution", "job_event"] {
+            let sql = format!("SELECT id FROM {table} WHERE job_key IN (?, ?)");
+            plans.push(plan(&store, |backend| of(backend, &sql, vec![key.1.into(), key.1.into()])).await);
+        }
+        let (facts, values) = fact_statement(Window::of(0, 1_000), JobColumns { caller: true, vm: true, queue: true });
+        plans.push(plan(&store, |backend| of(backend, &facts, values.to_vec())).await);
+        let marks = "SELECT seq, subjects FROM dirty_mark WHERE kind = ? AND seq > ? ORDER BY seq LIMIT 5";
+        plans.push(plan(&store, |backend| of(backend, marks, vec![2.into(), 7.into()])).await);
         for plan in plans {
             assert!(!plan.contains("SCAN") && !plan.contains("Seq Scan"), "{plan}");
             assert!(["PRIMARY KEY", "INDEX", "Index"].iter().any(|way| plan.contains(way)), "{plan}");

@@ -4,16 +4,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use plimsoll_entity::value::time::Instant;
+
 use super::{ColumnData, Rows, StoreError, WriteTx};
 
 /// What a dirty mark is about. Codes stand in the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i16)]
 pub enum DirtyKind {
-    /// Machine, first hour, further hours: varints.
+    /// Machine, number of stretches, for each its first hour and how many follow: varints.
     MachineHours = 1,
     /// Job keys, 16 bytes each.
     Jobs = 2,
+    /// Days on which executions have arrived that are jobs of their own.
+    JobDays = 3,
 }
 
 impl WriteTx {
@@ -60,5 +64,20 @@ impl WriteTx {
              first_touch_at = CASE WHEN vm.first_touch_at < excluded.first_touch_at THEN vm.first_touch_at ELSE excluded.first_touch_at END, \
              last_touch_at = CASE WHEN vm.last_touch_at > excluded.last_touch_at THEN vm.last_touch_at ELSE excluded.last_touch_at END";
         self.insert(&Rows { table: "vm", count: touched.len(), columns }, clause).await.map(|_| ())
+    }
+
+    /// Tells the memory of one GPU of machines (instant, GPU, bytes), unless something newer has been told.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] from the database.
+    pub async fn gpu_memory_tell(&mut self, told: &BTreeMap<u32, (Instant, u16, i64)>) -> Result<(), StoreError> {
+        let columns = vec![
+            ("vm_id", ColumnData::Ints(told.keys().map(|vm| Some(i64::from(*vm))).collect())),
+            ("gpu_memory_bytes", ColumnData::Ints(told.values().map(|(.., bytes)| Some(*bytes)).collect())),
+            ("gpu_memory_at", ColumnData::Ints(told.values().map(|(at, ..)| Some(at.0)).collect())),
+        ];
+        let clause = "ON CONFLICT (vm_id) DO UPDATE SET gpu_memory_bytes = excluded.gpu_memory_bytes, gpu_memory_at = excluded.gpu_memory_at \
+             WHERE vm.gpu_memory_at IS NULL OR vm.gpu_memory_at <= excluded.gpu_memory_at";
+        self.insert(&Rows { table: "vm", count: told.len(), columns }, clause).await.map(|_| ())
     }
 }

@@ -6,12 +6,20 @@
 
 mod audit;
 mod cells;
+mod derived;
 mod dialect;
 mod facts;
+mod job_marks;
+mod job_pages;
+mod jobs;
+mod leases;
 mod lists;
 mod machines;
 mod marks;
 mod names;
+mod silences;
+mod spans;
+mod timelines;
 
 use std::sync::Arc;
 
@@ -25,11 +33,19 @@ use crate::clock::Clock;
 
 pub use audit::AuditRow;
 pub use cells::{CellBlock, DeltaBlock, Grain};
+pub use derived::DerivedKind;
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
 pub use facts::{ExecutionColumns, ExecutionFact, GpuSampleFact, VmSampleFact, decode_gpus, encode_gpus};
+pub use job_marks::{JobMarks, encode_days};
+pub use job_pages::{JobIds, JobSource, state_of};
+pub use jobs::{Attempt, Job, JobChange, JobColumns, JobFact, ToldJob};
+pub use leases::Lease;
 pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use marks::DirtyKind;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
+pub use silences::SampleEdge;
+pub use spans::{ExecutionSpan, OpenJob};
+pub use timelines::{Built, HOURS_PER_READ, MachineHour, RunRow, Touches};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]

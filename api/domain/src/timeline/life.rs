@@ -39,10 +39,36 @@ pub struct Place {
     pub region_id: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Life {
-    start: Instant,
-    instance_type_id: u32,
+/// A stretch in one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The stretch, cut to what was asked for.
+    pub window: Window,
+    /// The state.
+    pub state: VmState,
+    /// When the life began (its first RUNNING): what tells lives apart. None outside of every life.
+    pub life_began_at: Option<Instant>,
+}
+
+impl Span {
+    /// Whether the machine is held: in a life and not STOPPED.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.life_began_at.is_some() && self.state != VmState::Stopped
+    }
+}
+
+/// A life of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Its first event.
+    pub start: Instant,
+    /// The newest type that one of its events names; 0 where unknown.
+    pub instance_type_id: u32,
+    /// Its first RUNNING, from which on the machine is held; none when it never ran.
+    pub began_at: Option<Instant>,
+    /// TERMINATED; none while it lasts.
+    pub ended_at: Option<Instant>,
 }
 
 /// The states of one machine in order.
@@ -63,7 +89,14 @@ impl Timeline {
             let begins = matches!(change.state, VmState::Requested | VmState::Provisioning | VmState::Running);
             let first = lives.is_empty();
             if first || (ended && begins) {
-                lives.push(Life { start: change.at, instance_type_id: 0 });
+                lives.push(Life { start: change.at, instance_type_id: 0, began_at: None, ended_at: None });
+            }
+            if let Some(life) = lives.last_mut() {
+                if change.state == VmState::Running && life.ended_at.is_none() {
+                    life.began_at = life.began_at.or(Some(change.at));
+                } else if change.state == VmState::Terminated {
+                    life.ended_at = life.ended_at.or(Some(change.at));
+                }
             }
             ended = !begins && ((ended && !first) || change.state == VmState::Terminated);
             if let (Some(life), true) = (lives.last_mut(), change.instance_type_id != 0) {
@@ -79,6 +112,14 @@ impl Timeline {
         self.changes.is_empty()
     }
 
+    /// The changes of each life in order, with what was told of it before its first RUNNING and after it ended.
+    pub fn changes_by_life(&self) -> impl Iterator<Item = &[StateChange]> {
+        // A life never begins at the instant at which another ended: TERMINATED is ordered behind all that begins one.
+        let place = |life: &Life| self.changes.partition_point(|change| change.at < life.start);
+        let ends = self.lives.iter().skip(1).map(place).chain([self.changes.len()]).collect::<Vec<_>>();
+        self.lives.iter().zip(ends).map(move |(life, end)| &self.changes[place(life)..end])
+    }
+
     /// The newest state; none when no change is known.
     #[must_use]
     pub fn state(&self) -> Option<VmState> {
@@ -89,6 +130,36 @@ impl Timeline {
     #[must_use]
     pub fn purchase_option(&self) -> Option<PurchaseOption> {
         self.changes.iter().rev().find_map(|change| change.purchase_option)
+    }
+
+    /// Every life, in order.
+    #[must_use]
+    pub fn lives(&self) -> &[Life] {
+        &self.lives
+    }
+
+    /// What held in a window, in order; nothing for what lies before the first change.
+    #[must_use]
+    pub fn spans(&self, window: Window) -> Vec<Span> {
+        let first = self.changes.partition_point(|change| change.at <= window.start).saturating_sub(1);
+        let mut spans: Vec<Span> = Vec::new();
+        for (at, change) in self.changes.iter().enumerate().skip(first) {
+            if change.at >= window.end {
+                break;
+            }
+            let end = self.changes.get(at + 1).map_or(window.end, |next| next.at.min(window.end));
+            let window = Window { start: change.at.max(window.start), end };
+            if window.length_us() > 0 {
+                spans.push(Span { window, state: change.state, life_began_at: self.life_at(change.at) });
+            }
+        }
+        spans
+    }
+
+    /// When the life began in which the machine is at an instant; none outside of every life.
+    fn life_at(&self, at: Instant) -> Option<Instant> {
+        let life = self.lives.iter().rev().find(|life| life.began_at.is_some_and(|began| began <= at))?;
+        if life.ended_at.is_none_or(|ended| at < ended) { life.began_at } else { None }
     }
 
     /// What is known at an instant. Before the first life: the first life's type.
@@ -180,6 +251,27 @@ mod tests {
         assert_eq!(machine.place_at(Instant(59)).region_id, 7);
         assert_eq!(machine.place_at(Instant(60)).region_id, 8);
         assert_eq!(machine.place_changes(), [Instant(60)]);
+    }
+
+    #[test]
+    fn spans_know_their_life() {
+        let spans = machine().spans(Window::of(15, 75));
+        let told: Vec<_> = spans.iter().map(|span| (span.window.start.0, span.state, span.life_began_at.map(|at| at.0))).collect();
+        assert_eq!(
+            told,
+            [
+                (15, VmState::Requested, None),
+                (20, VmState::Running, Some(20)),
+                (30, VmState::Failed, Some(20)),
+                (40, VmState::Running, Some(20)),
+                (50, VmState::Terminated, None),
+                (55, VmState::Deprovisioning, None),
+                (60, VmState::Provisioning, None),
+                (70, VmState::Running, Some(70)),
+            ]
+        );
+        assert!(machine().spans(Window::of(0, 10)).is_empty());
+        assert_eq!(machine().spans(Window::of(72, 75)).len(), 1);
     }
 
     #[test]

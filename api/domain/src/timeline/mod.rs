@@ -1,3 +1,14 @@
-//! What machines' states say about their time. Pure; must not know the database.
+//! Who held which slot of a machine when, and what follows from it.
+//!
+//! `life` (states and lives), `sweep` (slots) and `hour` (one machine-hour) are pure; `rebuild` feeds them from a snapshot, `worker`
+//! keeps what they give in the store. One sweep, one truth: switching, activity, busy time, usage and money all come from it.
+//! Invariant: a machine-hour is a function of the facts that touch it and of what the hour before hands on (its carry).
 
+pub mod apportion;
+pub mod carry;
+pub mod facts;
+pub mod hour;
 pub mod life;
+pub mod rebuild;
+pub mod sweep;
+pub mod worker;

@@ -90,6 +90,8 @@ impl Raw {
                 place.and_then(|place| place_of(&place, dimension))
             }
             Dimension::ErrorType => execution.error_type.clone(),
+            // Nobody can ask for it.
+            Dimension::Previous => None,
         };
         one.into_iter().collect()
     }

@@ -68,7 +68,7 @@ pub enum Node {
 pub struct ListQuery;
 
 /// The sizes of a page that are in force, which `serviceConfig` tells.
-fn sizes(ctx: &Context<'_>) -> Result<PageSizes> {
+pub(super) fn sizes(ctx: &Context<'_>) -> Result<PageSizes> {
     let config = ctx.data::<ServiceConfig>()?;
     Ok(PageSizes { default: config.page_size_default, max: config.page_size_max })
 }
@@ -156,7 +156,7 @@ impl Pages for AuditEntries<'_> {
 }
 
 /// Lists by time are read from either end.
-fn in_order<T>(page: &Page<NewestFirst>, mut rows: Vec<T>) -> Vec<T> {
+pub(super) fn in_order<T>(page: &Page<NewestFirst>, mut rows: Vec<T>) -> Vec<T> {
     if page.backwards {
         rows.reverse();
     }

@@ -1,6 +1,10 @@
 //! The root fields, by area.
 
+pub mod concurrency;
 pub mod executions;
+pub mod jobs;
 pub mod lists;
+pub mod machine_lives;
 pub mod machines;
 pub mod service;
+pub mod timelines;

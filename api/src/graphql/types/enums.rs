@@ -103,7 +103,6 @@ pub enum Step {
 
 /// What executions can be broken down by. In every `by`: at most 4 dimensions, none twice.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
-#[graphql(remote = "Dimension")]
 pub enum ExecutionDimension {
     /// Type of the base model, the newest that an event told.
     ModelType,
@@ -135,6 +134,28 @@ pub enum ExecutionDimension {
     Provider,
     /// Error type; null for executions without one.
     ErrorType,
+}
+
+impl From<ExecutionDimension> for Dimension {
+    fn from(dimension: ExecutionDimension) -> Self {
+        match dimension {
+            ExecutionDimension::ModelType => Self::ModelType,
+            ExecutionDimension::Model => Self::Model,
+            ExecutionDimension::ModelVersion => Self::ModelVersion,
+            ExecutionDimension::Checkpoint => Self::Checkpoint,
+            ExecutionDimension::CheckpointVersion => Self::CheckpointVersion,
+            ExecutionDimension::Combination => Self::Combination,
+            ExecutionDimension::Application => Self::Application,
+            ExecutionDimension::User => Self::User,
+            ExecutionDimension::Department => Self::Department,
+            ExecutionDimension::Project => Self::Project,
+            ExecutionDimension::Vm => Self::Vm,
+            ExecutionDimension::InstanceType => Self::InstanceType,
+            ExecutionDimension::Region => Self::Region,
+            ExecutionDimension::Provider => Self::Provider,
+            ExecutionDimension::ErrorType => Self::ErrorType,
+        }
+    }
 }
 
 /// What machines can be broken down by. In every `by`: none twice.

@@ -7,8 +7,9 @@ use plimsoll_entity::execution::Model as Row;
 use plimsoll_entity::value::label;
 use plimsoll_entity::value::time::Instant;
 
-use super::enums::{JobState, Outcome};
+use super::enums::Outcome;
 use super::id::NodeKind;
+use super::job::Job;
 use super::name::{Application, Combination, Department, Project, User};
 use super::vm::Vm;
 use crate::graphql::connection::PageInfo;
@@ -167,83 +168,4 @@ pub struct ExecutionEdge {
     pub cursor: String,
     /// The execution.
     pub node: Execution,
-}
-
-/// A piece of work with one or more attempts.
-#[derive(Clone, Debug)]
-pub struct Job(pub plimsoll_domain::listing::Job);
-
-impl Job {
-    fn of(&self, slot: usize) -> Option<u32> {
-        Some(self.0.ids[slot]).filter(|id| *id != 0)
-    }
-}
-
-/// A piece of work with one or more attempts.
-#[Object]
-impl Job {
-    /// Stable id.
-    pub(crate) async fn id(&self) -> ID {
-        NodeKind::Job.uuid_id(self.0.key)
-    }
-
-    /// Its name; the id of its execution where it has none.
-    async fn key(&self) -> &str {
-        &self.0.name
-    }
-
-    /// State of the latest change.
-    async fn state(&self) -> JobState {
-        self.0.state.into()
-    }
-
-    /// Executions so far; at least the highest attempt that was told.
-    async fn attempts(&self) -> i32 {
-        self.0.attempts
-    }
-
-    /// Base model version and checkpoints of the latest change.
-    async fn combination(&self) -> Combination {
-        Combination(self.0.combination_id)
-    }
-
-    /// Application of the latest change; null when none was told.
-    async fn application(&self) -> Option<Application> {
-        self.of(0).map(Application)
-    }
-
-    /// User of the latest change; null when none was told.
-    async fn user(&self) -> Option<User> {
-        self.of(1).map(User)
-    }
-
-    /// Department of the latest change; null when none was told.
-    async fn department(&self) -> Option<Department> {
-        self.of(2).map(Department)
-    }
-
-    /// Project of the latest change; null when none was told.
-    async fn project(&self) -> Option<Project> {
-        self.of(3).map(Project)
-    }
-
-    /// Machine of the latest change; null when none was told.
-    async fn vm(&self) -> Option<Vm> {
-        self.of(4).map(Vm)
-    }
-
-    /// When the first attempt was queued; null when not told.
-    async fn queued_at(&self) -> Option<DateTime> {
-        self.0.queued_at.map(DateTime)
-    }
-
-    /// When the first attempt started; null before that.
-    async fn started_at(&self) -> Option<DateTime> {
-        self.0.started_at.map(DateTime)
-    }
-
-    /// When the last attempt finished; null while the job goes on.
-    async fn finished_at(&self) -> Option<DateTime> {
-        self.0.finished_at.map(DateTime)
-    }
 }

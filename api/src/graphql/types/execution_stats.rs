@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_graphql::{Context, Lookahead, Object, Result, SimpleObject};
+use plimsoll_domain::breakdown::derived::SAMPLE_PARTS;
 use plimsoll_domain::breakdown::figures::{self, ExecutionFigures};
 use plimsoll_domain::cell::part::Part;
 
 use super::key::BreakdownKey;
+use super::machine_stats::Gauge;
 use super::window::TimeWindow;
 use crate::graphql::error::bad_input;
 use crate::graphql::loader;
@@ -125,11 +127,40 @@ pub struct GpuMemoryStats {
     p95_bytes: f64,
     /// Largest in bytes.
     max_bytes: UInt53,
+    /// Largest of peak over the memory of the GPUs that it ran on; null when that memory is unknown.
+    max_ratio: Option<f64>,
 }
 
 impl From<figures::GpuMemory> for GpuMemoryStats {
     fn from(of: figures::GpuMemory) -> Self {
-        Self { executions: of.executions.into(), mean_bytes: of.mean_bytes, p95_bytes: of.p95_bytes, max_bytes: of.max_bytes.into() }
+        Self {
+            executions: of.executions.into(),
+            mean_bytes: of.mean_bytes,
+            p95_bytes: of.p95_bytes,
+            max_bytes: of.max_bytes.into(),
+            max_ratio: of.max_ratio,
+        }
+    }
+}
+
+/// Samples of GPUs. A sample belongs to the combination whose executions, and no others, held that GPU at its instant.
+#[derive(SimpleObject, Clone, Copy, Debug)]
+pub struct GpuSampleStats {
+    /// Number of samples.
+    samples: UInt53,
+    /// Utilization, 0 to 1; null without samples of it.
+    utilization_ratio: Option<Gauge>,
+    /// Memory used in bytes; null without samples of it.
+    memory_used_bytes: Option<Gauge>,
+}
+
+impl From<figures::GpuSampleFigures> for GpuSampleStats {
+    fn from(of: figures::GpuSampleFigures) -> Self {
+        Self {
+            samples: of.samples.into(),
+            utilization_ratio: of.utilization_ratio.map(Gauge::from),
+            memory_used_bytes: of.memory_used_bytes.map(Gauge::from),
+        }
     }
 }
 
@@ -250,6 +281,11 @@ impl ExecutionStats {
         self.0.gpu_memory.map(GpuMemoryStats::from)
     }
 
+    /// What the GPUs' own samples say; null unless broken down by, and filtered for, models, checkpoints, combinations and machines only.
+    async fn gpu_samples(&self) -> Option<GpuSampleStats> {
+        self.0.gpu_samples.map(GpuSampleStats::from)
+    }
+
     /// Duration x GPUs held in hours, each execution for itself: time that executions share counts for each.
     async fn execution_gpu_hours(&self) -> f64 {
         self.0.gpu_hours
@@ -295,6 +331,7 @@ pub fn parts_asked(stats: &[Lookahead<'_>]) -> BTreeSet<Part> {
         ("outputSize", &[Part::OutputSize]),
         ("sizeCorrelation", &[Part::SizedExecutions, Part::InputCorrelation, Part::OutputCorrelation]),
         ("gpuMemory", &[Part::GpuMemory]),
+        ("gpuSamples", &SAMPLE_PARTS),
         ("users", &[Part::Users]),
         ("peakRequestsPerSecond", &[Part::Minutes]),
         ("executionGpuHours", &[Part::Usage]),
@@ -302,7 +339,12 @@ pub fn parts_asked(stats: &[Lookahead<'_>]) -> BTreeSet<Part> {
         ("errors", &[Part::LastError]),
     ];
     let asked = |field: &str| stats.iter().any(|stats| stats.field(field).exists());
-    PARTS.iter().filter(|(field, _)| asked(field)).flat_map(|(_, parts)| parts.iter().copied()).collect()
+    let mut parts: BTreeSet<Part> = PARTS.iter().filter(|(field, _)| asked(field)).flat_map(|(_, parts)| parts.iter().copied()).collect();
+    // It takes the timelines, which whoever does not ask for it need not wait for.
+    if stats.iter().any(|stats| stats.field("gpuMemory").field("maxRatio").exists()) {
+        parts.insert(Part::MemoryRatioMax);
+    }
+    parts
 }
 
 /// Executions by some dimensions.

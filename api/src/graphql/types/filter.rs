@@ -13,7 +13,7 @@ use plimsoll_domain::ingest::{event, fingerprint};
 use plimsoll_domain::store::{NameDimension, StoreError};
 use plimsoll_entity::value::label;
 
-use super::enums::{CheckpointKind, Outcome, VmState};
+use super::enums::{CheckpointKind, JobState, Outcome, VmState};
 use crate::graphql::error::{bad_input, of_store};
 
 /// Entries of one list of a filter.
@@ -93,6 +93,27 @@ pub struct ExecutionFilter {
     pub outcomes: Option<Vec<Outcome>>,
     /// Error types.
     pub error_types: Option<Vec<String>>,
+}
+
+/// Which jobs, by their latest change. All conditions hold together; within a list any one matches.
+#[derive(InputObject, Clone, Debug, Default)]
+pub struct JobFilter {
+    /// States.
+    pub states: Option<Vec<JobState>>,
+    /// Base models.
+    pub models: Option<Vec<String>>,
+    /// Jobs that apply any of these checkpoints, in any version.
+    pub checkpoints: Option<Vec<CheckpointInput>>,
+    /// Users.
+    pub users: Option<Vec<String>>,
+    /// Applications.
+    pub applications: Option<Vec<String>>,
+    /// Departments.
+    pub departments: Option<Vec<String>>,
+    /// Projects.
+    pub projects: Option<Vec<String>>,
+    /// Machines.
+    pub vms: Option<Vec<String>>,
 }
 
 /// Which machines count. All conditions hold together; within a list any one matches.
@@ -212,6 +233,29 @@ impl ExecutionFilter {
             filter.columns.insert(KeyColumn::Outcome as usize, codes);
         }
         Ok(filter)
+    }
+}
+
+impl JobFilter {
+    /// The filter by ids, and the states that are asked for; none: any.
+    ///
+    /// # Errors
+    /// BAD_USER_INPUT for a list that is too long; what the store says.
+    pub async fn resolve(self, reading: &Reading) -> Result<(Filter, Option<Vec<label::JobState>>)> {
+        check("filter.states", self.states.as_ref())?;
+        let states = self.states.map(|states| states.into_iter().map(label::JobState::from).collect());
+        // What it asks about an execution filter can be asked, too.
+        let same = ExecutionFilter {
+            models: self.models,
+            checkpoints: self.checkpoints,
+            users: self.users,
+            applications: self.applications,
+            departments: self.departments,
+            projects: self.projects,
+            vms: self.vms,
+            ..ExecutionFilter::default()
+        };
+        Ok((same.resolve(reading).await?, states))
     }
 }
 

@@ -22,6 +22,32 @@ pub struct Gauge {
     max: f64,
 }
 
+impl From<figures::Gauge> for Gauge {
+    fn from(of: figures::Gauge) -> Self {
+        Self { mean: of.mean, p95: of.p95, max: of.max }
+    }
+}
+
+/// Time in state RUNNING: active while at least one execution ran on the machine, idle otherwise.
+#[derive(SimpleObject, Clone, Copy, Debug)]
+pub struct ActivityStats {
+    /// Time in state RUNNING, ms.
+    running_ms: UInt53,
+    /// Of it, time in which at least one execution ran, ms.
+    active_ms: UInt53,
+    /// Of it, the rest, ms.
+    idle_ms: UInt53,
+    /// idle / running, 0 to 1; null without RUNNING time.
+    idle_ratio: Option<f64>,
+}
+
+impl From<figures::Activity> for ActivityStats {
+    fn from(of: figures::Activity) -> Self {
+        let [running_ms, active_ms, idle_ms] = of.rounded_ms();
+        Self { running_ms: running_ms.into(), active_ms: active_ms.into(), idle_ms: idle_ms.into(), idle_ratio: of.idle_ratio() }
+    }
+}
+
 /// Samples whose instant lies in the window. Ratios are 0 to 1; null without samples.
 #[derive(Clone, Debug)]
 pub struct MachineStats(pub Arc<MachineFigures>);
@@ -34,7 +60,7 @@ impl From<MachineFigures> for MachineStats {
 
 impl MachineStats {
     fn gauge(&self, part: Part) -> Option<Gauge> {
-        self.0.gauges.get(&part).map(|figures::Gauge { mean, p95, max }| Gauge { mean: *mean, p95: *p95, max: *max })
+        self.0.gauges.get(&part).copied().map(Gauge::from)
     }
 
     fn sum(&self, part: Part) -> UInt53 {
@@ -169,6 +195,11 @@ impl MachineStats {
     async fn disk_written_bytes_per_second(&self) -> Option<Gauge> {
         self.gauge(Part::DiskWrittenRate)
     }
+
+    /// RUNNING time and how much of it was used.
+    async fn activity(&self) -> ActivityStats {
+        self.0.activity.unwrap_or_default().into()
+    }
 }
 
 /// The parts that the fields asked of `stats` objects need.
@@ -196,6 +227,7 @@ pub fn parts_asked(stats: &[Lookahead<'_>]) -> BTreeSet<Part> {
         ("networkSentBytesPerSecond", &[Part::NetworkSentRate]),
         ("diskReadBytesPerSecond", &[Part::DiskReadRate]),
         ("diskWrittenBytesPerSecond", &[Part::DiskWrittenRate]),
+        ("activity", &[Part::ActiveTime]),
     ];
     let asked = |field: &str| stats.iter().any(|stats| stats.field(field).exists());
     PARTS.iter().filter(|(field, _)| asked(field)).flat_map(|(_, parts)| parts.iter().copied()).collect()

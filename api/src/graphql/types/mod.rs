@@ -1,13 +1,20 @@
 //! The objects, inputs and enums of the schema: wrappers of our own, never rows.
 
+pub mod availability;
+pub mod concurrency;
 pub mod enums;
 pub mod execution;
 pub mod execution_stats;
 pub mod filter;
 pub mod id;
+pub mod instance_type_usage;
+pub mod job;
 pub mod key;
 pub mod list;
 pub mod machine_stats;
 pub mod name;
+pub mod provisioning;
+pub mod switching;
+pub mod usage;
 pub mod vm;
 pub mod window;

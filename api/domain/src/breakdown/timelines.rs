@@ -1,0 +1,199 @@
+//! Reads what is derived from timelines: days from day cells, hours from machine-hours, and what the worker has not got to yet, or
+//! what cuts an hour, built from facts for the question.
+//!
+//! Invariant: what is gathered does not depend on how far the worker has come. Must not know: what the figures mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plimsoll_entity::value::time::{HOUR_US, Instant, Window};
+
+use super::BreakdownError;
+use super::executions::Reading;
+use super::filter::Filter;
+use super::gather::{Buckets, Gathered, Gathering, chunk_of, runs, wanted};
+use crate::cell::block::unpack;
+use crate::cell::part::{Family, KeyColumn, Part};
+use crate::cell::plan::{Breaks, DAY_HOURS};
+use crate::store::{DerivedKind, Grain, HOURS_PER_READ, MachineHour, StoreError};
+use crate::timeline::carry::block_of;
+use crate::timeline::hour::HourFacts;
+use crate::timeline::rebuild::{Pending, derive, rebuild};
+
+/// Machine-hours that one question builds by itself; the worker keeps them far below.
+const BUILT_MAX: usize = 40_000;
+
+/// Timelines as one snapshot sees them.
+#[derive(Debug)]
+pub struct Timelines<'a> {
+    reading: &'a Reading,
+    pending: Pending,
+    /// What was built for this question, by machine and hour.
+    rebuilt: BTreeMap<u32, BTreeMap<i32, MachineHour>>,
+}
+
+/// The day family that holds what is asked about; none: machine-hours must be read.
+#[must_use]
+pub fn day_family(asked: &Gathering<'_>, families: &[Family]) -> Option<Family> {
+    let mut used: Vec<KeyColumn> = asked.by.iter().map(|dimension| dimension.column()).collect();
+    used.extend(asked.filter.columns_used());
+    families.iter().copied().find(|family| used.iter().all(|column| family.columns().contains(column)))
+}
+
+impl<'a> Timelines<'a> {
+    /// Timelines up to an instant.
+    ///
+    /// # Errors
+    /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
+    pub async fn until(reading: &'a Reading, until: Instant) -> Result<Self, BreakdownError> {
+        let (snapshot, fleet, now) = (&reading.snapshot, &*reading.fleet, reading.snapshot.as_of);
+        let until = Instant(until.0.saturating_add(HOUR_US - 1)).hour();
+        let pending = Pending::of(snapshot, fleet, now).await?;
+        let waiting: usize = pending.hours.values().map(|hours| hours.range(..until).count()).sum();
+        if pending.is_cut || waiting > BUILT_MAX {
+            return Err(BreakdownError::Limit(format!(
+                "the timelines of {waiting} machine-hours are being built after a large ingest: ask again in a minute"
+            )));
+        }
+        let mut rebuilt = BTreeMap::new();
+        for (vm, hours) in pending.hours.iter().filter(|(_, hours)| hours.first().is_some_and(|first| *first < until)) {
+            rebuilt.insert(*vm, rebuild(snapshot, pending.view(fleet, *vm), hours, until, now).await?);
+        }
+        Ok(Self { reading, pending, rebuilt })
+    }
+
+    /// Gathers parts of a family of machine-hours; `days` are the families that its days may be read from.
+    ///
+    /// # Errors
+    /// [`BreakdownError`] when the answer would be too large or the store fails.
+    pub async fn gather(&self, asked: &Gathering<'_>, family: Family, days: &[Family]) -> Result<Gathered, BreakdownError> {
+        let mut gathered = Gathered::default();
+        for part in asked.parts {
+            gathered.columns.entry(*part).or_insert_with(|| crate::cell::column::Column::of(*part));
+        }
+        let places = asked.by.iter().any(|dimension| dimension.is_place()) || asked.filter.asks_place();
+        let whole = match (asked.tiles.first(), asked.tiles.last()) {
+            (Some(first), Some(last)) => Window { start: first.start, end: last.end },
+            _ => return Ok(gathered),
+        };
+        let breaks = if places { self.reading.fleet.breaks(whole) } else { Breaks::default() };
+        let mut buckets = Buckets::new(asked.tiles, asked.coarseness, &breaks);
+        let day_family = day_family(asked, days);
+        self.read_days(&mut gathered, asked, day_family, &mut buckets).await?;
+        self.read_hours(&mut gathered, asked, family, &buckets.hours).await?;
+        for (window, tile) in &buckets.facts {
+            for clip in window.tiles(plimsoll_entity::value::time::Step::Hour) {
+                self.read_clip(&mut gathered, asked, family, clip, *tile).await?;
+            }
+        }
+        gathered.grow()?;
+        Ok(gathered)
+    }
+
+    /// Days whose cells hold and that nothing was built in for this question; the others become hours.
+    async fn read_days(
+        &self,
+        gathered: &mut Gathered,
+        asked: &Gathering<'_>,
+        family: Option<Family>,
+        buckets: &mut Buckets,
+    ) -> Result<(), BreakdownError> {
+        let (Some(first), Some(last)) = (buckets.days.keys().next().copied(), buckets.days.keys().next_back().copied()) else {
+            return Ok(());
+        };
+        let snapshot = &self.reading.snapshot;
+        let touched: BTreeSet<i32> = self.rebuilt.values().flat_map(|hours| hours.keys().map(|hour| hour.div_euclid(DAY_HOURS))).collect();
+        let mut held = match family {
+            Some(_) => snapshot.derived_day_list(DerivedKind::Timeline, first, last).await?,
+            None => BTreeSet::new(),
+        };
+        held.retain(|day| buckets.days.contains_key(day) && !touched.contains(day));
+        if let Some(family) = family {
+            for (from, to) in runs(held.iter().copied(), chunk_of(family)) {
+                let blocks = snapshot.cell_list(family, Grain::Day, from, to, &wanted(family, asked.parts)).await?;
+                for day in blocks.chunk_by(|a, b| a.bucket == b.bucket) {
+                    let tile = buckets.days[&day[0].bucket];
+                    let at = Instant(i64::from(day[0].bucket) * i64::from(DAY_HOURS) * HOUR_US);
+                    let parts: Vec<(Part, &[u8])> = day.iter().map(|block| (block.part, block.block.as_slice())).collect();
+                    gathered.add_block(self.reading.sources(), asked, family, &parts, |_| Some((tile, at))).await?;
+                }
+            }
+        }
+        for (day, tile) in buckets.days.iter().filter(|(day, _)| !held.contains(day)) {
+            buckets.hours.extend((0..DAY_HOURS).map(|hour| (day * DAY_HOURS + hour, *tile)));
+        }
+        Ok(())
+    }
+
+    async fn read_hours(
+        &self,
+        gathered: &mut Gathered,
+        asked: &Gathering<'_>,
+        family: Family,
+        hours: &BTreeMap<i32, u32>,
+    ) -> Result<(), BreakdownError> {
+        for (from, to) in runs(hours.keys().copied(), HOURS_PER_READ) {
+            let stored = self.reading.snapshot.machine_hour_list(from, to + 1).await?;
+            let kept = stored.iter().filter(|(hour, vm, _)| self.rebuilt_hour(*vm, *hour).is_none());
+            let blocks = kept.map(|(hour, _, block)| (*hour, block.as_slice()));
+            let rebuilt = self.rebuilt.values().flat_map(|hours| hours.range(from..=to));
+            let blocks = blocks.chain(rebuilt.map(|(hour, built)| (*hour, built.block.as_slice())));
+            for (hour, bytes) in blocks {
+                let Some(block) = block_of(family, bytes).map_err(StoreError::from)? else { continue };
+                let parts = unpack(block).map_err(StoreError::from)?;
+                let place = (hours[&hour], Instant(i64::from(hour) * HOUR_US));
+                gathered.add_block(self.reading.sources(), asked, family, &parts, |_| Some(place)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rebuilt_hour(&self, vm: u32, hour: i32) -> Option<&MachineHour> {
+        self.rebuilt.get(&vm)?.get(&hour)
+    }
+
+    /// What lies in a part of an hour, or in an hour in which a machine's place changes.
+    async fn read_clip(
+        &self,
+        gathered: &mut Gathered,
+        asked: &Gathering<'_>,
+        family: Family,
+        clip: Window,
+        tile: u32,
+    ) -> Result<(), BreakdownError> {
+        let hour = clip.start.hour();
+        let (snapshot, fleet) = (&self.reading.snapshot, &*self.reading.fleet);
+        let stored = snapshot.machine_hour_list(hour, hour + 1).await?;
+        let machines: BTreeSet<u32> = stored
+            .into_iter()
+            .map(|(_, vm, _)| vm)
+            .chain(self.rebuilt.iter().filter(|(_, hours)| hours.contains_key(&hour)).map(|(vm, _)| *vm))
+            .filter(|vm| allows_machine(asked.filter, *vm))
+            .collect();
+        for vm in machines {
+            let facts = derive(snapshot, self.pending.view(fleet, vm), self.rebuilt.get(&vm), clip, snapshot.as_of).await?;
+            self.add_facts(gathered, asked, family, &facts, tile).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_facts(
+        &self,
+        gathered: &mut Gathered,
+        asked: &Gathering<'_>,
+        family: Family,
+        facts: &HourFacts,
+        tile: u32,
+    ) -> Result<(), BreakdownError> {
+        let sources = self.reading.sources();
+        match family {
+            Family::Timeline => gathered.add_facts(sources, asked, &facts.timeline, tile).await,
+            Family::Transition => gathered.add_facts(sources, asked, &facts.transitions, tile).await,
+            Family::OwnedSample => gathered.add_facts(sources, asked, &facts.samples, tile).await,
+            _ => gathered.add_facts(sources, asked, &facts.time, tile).await,
+        }
+    }
+}
+
+fn allows_machine(filter: &Filter, vm: u32) -> bool {
+    filter.columns.get(&(KeyColumn::Vm as usize)).is_none_or(|ids| ids.contains(&vm))
+}

@@ -1,0 +1,263 @@
+//! How many executions run and wait at once, over time.
+//!
+//! Executions are read hour by hour, the latest end first, and swept backwards (`sweep`), so that memory holds one hour of them,
+//! those that overlap one instant, and what the rows had in each tile, in few bytes (`level`); the latter two have a limit. An
+//! execution may end long after the window: `execution_reach` tells which later hours have one that began before the window's end.
+//! Past hours are read from their pack (`pack`), which is many times faster than rows.
+//! Jobs without an execution count as `open_job` says, whether that lies before the snapshot's instant or after it.
+//! Invariants: rows and total of one answer come from one snapshot; an execution counts in each of its rows and once in the total.
+//! Must not know: GraphQL.
+
+pub mod level;
+pub mod open_job;
+pub mod pack;
+pub mod packer;
+pub mod sweep;
+
+use std::sync::Arc;
+
+use plimsoll_entity::value::time::{HOUR_US, Instant, Step, Window};
+use rustc_hash::FxHashMap;
+
+use crate::breakdown::dimension::Dimension;
+use crate::breakdown::executions::{Reader, Reading, RowKey, Series, check, tiles};
+use crate::breakdown::filter::Filter;
+use crate::breakdown::gather::{Gathered, Gathering, Ids, Sources};
+use crate::breakdown::table::{self, Row};
+use crate::breakdown::{ATOMS_MAX, BreakdownError};
+use crate::cell::part::{Key, KeyColumn};
+use crate::cell::plan::Coarseness;
+use crate::store::StoreError;
+
+use level::Cell;
+use sweep::{Stay, Sweep};
+
+/// Executions that run or wait at one instant.
+const OVERLAP_MAX: usize = 2_000_000;
+/// Jobs without an execution that count in one window.
+const OPEN_JOBS_MAX: u64 = 200_000;
+/// Bytes of what the rows had in each tile.
+const TILES_SIZE_BYTES_MAX: usize = 256 << 20;
+/// Points of one answer, over all its rows.
+const ANSWER_POINTS_MAX: usize = 2_000_000;
+/// The row of everything.
+const TOTAL: u32 = 0;
+
+/// A question about concurrency.
+#[derive(Clone, Debug)]
+pub struct ConcurrencyQuestion {
+    /// The window.
+    pub window: Window,
+    /// Dimensions.
+    pub by: Vec<Dimension>,
+    /// Rows at most.
+    pub limit: usize,
+}
+
+/// How many ran and waited at once in one tile.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ConcurrencyFigures {
+    /// Those that ran, weighted by time.
+    pub mean: f64,
+    /// Most that ran at once.
+    pub max: u32,
+    /// Those that waited, weighted by time.
+    pub queued_mean: f64,
+    /// Most that waited at once.
+    pub queued_max: u32,
+}
+
+impl ConcurrencyFigures {
+    fn of(cell: Cell, tile: Window) -> Self {
+        let mean = |sum_us: u64| sum_us as f64 / tile.length_us() as f64;
+        Self { mean: mean(cell.running_us), max: cell.running_max, queued_mean: mean(cell.waiting_us), queued_max: cell.waiting_max }
+    }
+}
+
+impl Reader {
+    /// How many executions ran and waited at once; the rows are the largest by mean over the window.
+    ///
+    /// # Errors
+    /// [`BreakdownError`] when the question cannot be asked, the answer would be too large, or the store fails.
+    pub async fn concurrency_series(
+        &self,
+        reading: &Reading,
+        asked: &ConcurrencyQuestion,
+        filter: &Filter,
+        step: Step,
+    ) -> Result<Series<ConcurrencyFigures>, BreakdownError> {
+        check(asked.window, &asked.by, asked.limit)?;
+        let tiles = tiles(asked.window, step)?;
+        let mut counting = Counting::new(reading.sources(), asked, filter, &tiles);
+        counting.read().await?;
+        counting.answer(asked.limit).await
+    }
+}
+
+/// A stay and what it counts under; `at` is where its machine stood.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    stay: Stay,
+    key: Key,
+    at: Instant,
+}
+
+struct Counting<'a> {
+    sources: Sources<'a>,
+    asked: Gathering<'a>,
+    window: Window,
+    columns: Vec<KeyColumn>,
+    /// Only tells atoms and their keys apart.
+    gathered: Gathered,
+    sweep: Sweep<'a>,
+    /// Keys of the rows after the total, and their places.
+    rows: Vec<Ids>,
+    places: FxHashMap<Ids, u32>,
+    /// Jobs without an execution, the latest end last.
+    jobs: Vec<Counted>,
+}
+
+impl<'a> Counting<'a> {
+    fn new(sources: Sources<'a>, asked: &'a ConcurrencyQuestion, filter: &'a Filter, tiles: &'a [Window]) -> Self {
+        let mut columns: Vec<KeyColumn> = asked.by.iter().map(|dimension| dimension.column()).collect();
+        columns.extend(filter.columns_used());
+        Self {
+            sources,
+            asked: Gathering { tiles: &[], by: &asked.by, filter, parts: &[], coarseness: Coarseness::Facts },
+            window: asked.window,
+            columns,
+            gathered: Gathered::default(),
+            sweep: Sweep::new(tiles, OVERLAP_MAX),
+            rows: Vec::new(),
+            places: FxHashMap::default(),
+            jobs: Vec::new(),
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), BreakdownError> {
+        self.read_jobs().await?;
+        let (start, end) = (self.window.start, self.window.end);
+        for (hour, is_packed) in self.sources.snapshot.execution_reach_list(start.hour(), end).await? {
+            self.read_hour(hour, is_packed).await?;
+        }
+        let jobs = std::mem::take(&mut self.jobs);
+        jobs.iter().rev().try_for_each(|job| self.count(job))
+    }
+
+    async fn read_jobs(&mut self) -> Result<(), BreakdownError> {
+        let changes = self.sources.snapshot.open_job_list(open_job::changes_of(self.window), &self.columns, OPEN_JOBS_MAX + 1).await?;
+        if changes.len() as u64 > OPEN_JOBS_MAX {
+            return Err(BreakdownError::Limit(format!(
+                "more than {OPEN_JOBS_MAX} jobs wait or run without an execution: ask for a shorter window"
+            )));
+        }
+        let jobs = open_job::latest(changes);
+        let counted = jobs.iter().map(|job| Counted { stay: open_job::stay(job), key: job.key, at: job.at });
+        self.jobs = counted.filter(|job| job.stay.is_in(self.window)).collect();
+        self.jobs.sort_unstable_by_key(|job| job.stay.finished_at);
+        let jobs: Vec<Key> = self.jobs.iter().map(|job| job.key).collect();
+        self.learn(&jobs).await
+    }
+
+    /// Executions that finished in an hour.
+    async fn read_hour(&mut self, hour: i32, is_packed: bool) -> Result<(), BreakdownError> {
+        let snapshot = self.sources.snapshot;
+        let spans = if is_packed {
+            let block = snapshot.execution_pack(hour).await?.ok_or(StoreError::Inconsistent("pack"))?;
+            pack::decode(hour, &block).map_err(StoreError::from)?
+        } else {
+            snapshot.execution_span_list(hour_window(hour), self.window.end, &self.columns).await?
+        };
+        let mut executions: Vec<Counted> = spans
+            .into_iter()
+            .map(|span| Counted {
+                stay: Stay { queued_at: span.queued_at, started_at: span.started_at, finished_at: span.finished_at },
+                key: span.key,
+                at: span.finished_at,
+            })
+            .filter(|execution| execution.stay.is_in(self.window))
+            .collect();
+        executions.sort_unstable_by_key(|execution| std::cmp::Reverse(execution.stay.finished_at));
+        let keys: Vec<Key> = executions.iter().map(|execution| execution.key).collect();
+        self.learn(&keys).await?;
+        for execution in &executions {
+            while let Some(job) = self.jobs.pop_if(|job| job.stay.finished_at >= execution.stay.finished_at) {
+                self.count(&job)?;
+            }
+            self.count(execution)?;
+        }
+        if self.sweep.size_bytes() > TILES_SIZE_BYTES_MAX {
+            return Err(too_many_keys());
+        }
+        Ok(())
+    }
+
+    async fn learn(&mut self, keys: &[Key]) -> Result<(), BreakdownError> {
+        let combinations = keys.iter().map(|key| key[KeyColumn::Combination as usize]).filter(|id| *id != 0);
+        self.gathered.learn(self.sources, self.asked.filter, combinations).await
+    }
+
+    fn count(&mut self, counted: &Counted) -> Result<(), BreakdownError> {
+        let Some(atom) = self.gathered.atom(self.sources, &self.asked, &counted.key, 0, counted.at) else { return Ok(()) };
+        if atom as usize == self.sweep.atoms() {
+            self.push_atom(atom)?;
+        }
+        self.sweep
+            .add(atom, counted.stay)
+            .map_err(|source| BreakdownError::Limit(format!("{source} at one instant: ask for a shorter window or a narrower filter")))
+    }
+
+    fn push_atom(&mut self, atom: u32) -> Result<(), BreakdownError> {
+        let mut of_atom = vec![TOTAL];
+        for ids in table::rows_of(&self.gathered.atoms[atom as usize], self.asked.by, &self.gathered.combinations) {
+            let next = self.rows.len() as u32 + 1;
+            let row = *self.places.entry(ids).or_insert(next);
+            if row == next {
+                self.rows.push(ids);
+            }
+            of_atom.push(row);
+        }
+        if self.rows.len() > ATOMS_MAX || self.sweep.atoms() > ATOMS_MAX {
+            return Err(too_many_keys());
+        }
+        self.sweep.push_atom(of_atom, self.rows.len() + 1);
+        Ok(())
+    }
+
+    async fn answer(self, limit: usize) -> Result<Series<ConcurrencyFigures>, BreakdownError> {
+        let Self { sources, asked: Gathering { by, .. }, window, sweep, rows, .. } = self;
+        let tiles = sweep.tiles();
+        let levels = sweep.finish();
+        if rows.len().min(limit).saturating_mul(tiles.len()) > ANSWER_POINTS_MAX {
+            return Err(BreakdownError::Limit(format!(
+                "an answer has at most {ANSWER_POINTS_MAX} points: take a larger step, a shorter window or fewer rows"
+            )));
+        }
+        let mean = |row: u32| levels.whole_us(row) as f64 / window.length_us() as f64;
+        let unordered = (1_u32..).zip(&rows).map(|(row, ids)| Row { ids: *ids, atoms: vec![row], value: Some(mean(row)) }).collect();
+        let table = table::order(sources, by, unordered, limit).await?;
+        let kept = table.rows.iter().flat_map(|row| row.atoms.iter().copied());
+        let places: FxHashMap<u32, usize> = std::iter::once(TOTAL).chain(kept).zip(0..).collect();
+        let cells = levels.cells(|row| places.get(&row).copied(), places.len()).map_err(StoreError::from)?;
+        let mut points =
+            cells.iter().map(|cells| cells.iter().zip(tiles).map(|(cell, tile)| ConcurrencyFigures::of(*cell, *tile)).collect::<Vec<_>>());
+        let total = points.next().unwrap_or_default();
+        let by: Arc<[Dimension]> = by.into();
+        Ok(Series {
+            window,
+            as_of: sources.snapshot.as_of,
+            tiles: tiles.to_vec(),
+            row_count: table.row_count,
+            rows: table.rows.iter().map(|row| RowKey { by: Arc::clone(&by), ids: row.ids }).zip(points).collect(),
+            total,
+        })
+    }
+}
+
+const fn hour_window(hour: i32) -> Window {
+    Window::of(hour as i64 * HOUR_US, (hour as i64 + 1) * HOUR_US)
+}
+
+fn too_many_keys() -> BreakdownError {
+    BreakdownError::Limit("too many distinct keys and points: ask for a larger step, a shorter window or fewer dimensions".to_owned())
+}

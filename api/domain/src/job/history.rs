@@ -1,0 +1,184 @@
+//! What a job is, from its attempts and its changes of state. Pure.
+//!
+//! Invariant: the order in which they arrived does not matter. Must not know: where they come from.
+
+use plimsoll_entity::value::label::JobState;
+use plimsoll_entity::value::time::Instant;
+use uuid::Uuid;
+
+use crate::store::{Attempt, Job, JobChange, JobFact, ToldJob, state_of};
+
+/// A job, all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// As the table keeps it.
+    pub job: ToldJob,
+    /// Whether it is more than one execution, so that it stands in the table.
+    pub is_told: bool,
+}
+
+struct Latest {
+    at: Instant,
+    state: JobState,
+    attempt: i32,
+    id: Uuid,
+    combination_id: u32,
+    ids: [u32; 5],
+}
+
+impl Latest {
+    /// Equal instants: the later stage, then the higher attempt, then the greater id. How it ended is no stage: a second attempt
+    /// that succeeds is later than a first one that fails.
+    const fn order(&self) -> (Instant, u8, i32, Uuid) {
+        let stage = match self.state {
+            JobState::Queued => 0,
+            JobState::Running => 1,
+            JobState::Succeeded | JobState::Failed | JobState::Cancelled => 2,
+        };
+        (self.at, stage, self.attempt, self.id)
+    }
+}
+
+impl From<&Attempt> for Latest {
+    fn from(of: &Attempt) -> Self {
+        let state = state_of(of.outcome);
+        Self { at: of.finished_at, state, attempt: of.attempt, id: of.id, combination_id: of.combination_id, ids: of.ids }
+    }
+}
+
+impl From<&JobChange> for Latest {
+    fn from(of: &JobChange) -> Self {
+        let attempt = of.attempt.unwrap_or(0);
+        Self { at: of.at, state: of.state, attempt, id: of.id, combination_id: of.combination_id, ids: of.ids }
+    }
+}
+
+/// A job; none without attempts and changes.
+#[must_use]
+pub fn history(key: Uuid, attempts: &[Attempt], changes: &[JobChange]) -> Option<History> {
+    let all = attempts.iter().map(Latest::from).chain(changes.iter().map(Latest::from));
+    let latest = all.max_by_key(Latest::order)?;
+    let first = first(attempts);
+    let at_state = |state: JobState| changes.iter().filter(|change| change.state == state).map(|change| change.at).min();
+    let over = matches!(latest.state, JobState::Succeeded | JobState::Failed | JobState::Cancelled);
+    let told = attempts.iter().map(|attempt| attempt.attempt).chain(changes.iter().filter_map(|change| change.attempt)).max().unwrap_or(0);
+    let names = changes.iter().map(|change| &change.job).chain(attempts.iter().filter_map(|attempt| attempt.job.as_ref()));
+    let job = Job {
+        key,
+        // Several spellings of one UUID are one job: any rule will do that does not ask who came first.
+        name: names.min().cloned(),
+        changed_at: latest.at,
+        state: latest.state,
+        attempts: told.max(attempts.len() as i32),
+        combination_id: latest.combination_id,
+        ids: latest.ids,
+        queued_at: first.and_then(|attempt| attempt.queued_at).or_else(|| at_state(JobState::Queued)),
+        started_at: first.map(|attempt| attempt.started_at).or_else(|| at_state(JobState::Running)),
+        finished_at: over.then_some(latest.at),
+    };
+    Some(History { job: ToldJob { job, fact: fact(key, attempts) }, is_told: !changes.is_empty() || attempts.len() > 1 })
+}
+
+fn first(attempts: &[Attempt]) -> Option<&Attempt> {
+    attempts.iter().min_by_key(|attempt| (attempt.attempt, attempt.started_at, attempt.id))
+}
+
+/// The job as it is counted (contract, "Jobs"); none without an execution.
+fn fact(key: Uuid, attempts: &[Attempt]) -> Option<JobFact> {
+    let last = attempts.iter().max_by_key(|attempt| (attempt.attempt, attempt.finished_at, attempt.id))?;
+    let queued = first(attempts).and_then(|first| Some((first.queued_at?, first.started_at)));
+    Some(JobFact {
+        key,
+        finished_at: last.finished_at,
+        combination_id: last.combination_id,
+        ids: last.ids,
+        outcome: last.outcome,
+        error_type_id: last.error_type_id,
+        executions: attempts.len() as u32,
+        queue_us: queued.map(|(queued_at, started_at)| started_at.0 - queued_at.0),
+        processing_us: attempts.iter().map(|attempt| attempt.finished_at.0 - attempt.started_at.0).fold(0, i64::saturating_add),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_entity::value::label::Outcome;
+
+    use super::*;
+
+    fn attempt(number: i32, id: u128, started_at: i64, finished_at: i64, outcome: Outcome) -> Attempt {
+        Attempt {
+            job_key: Uuid::nil(),
+            id: Uuid::from_u128(id),
+            job: Some("a".to_owned()),
+            attempt: number,
+            finished_at: Instant(finished_at),
+            started_at: Instant(started_at),
+            queued_at: Some(Instant(started_at - 7)),
+            outcome,
+            error_type_id: 0,
+            combination_id: id as u32,
+            ids: [0, number as u32, 0, 0, 0],
+        }
+    }
+
+    fn change(state: JobState, at: i64, attempt: Option<i32>) -> JobChange {
+        JobChange {
+            job_key: Uuid::nil(),
+            id: Uuid::from_u128(99),
+            job: "a".to_owned(),
+            at: Instant(at),
+            state,
+            attempt,
+            combination_id: 50,
+            ids: [0; 5],
+        }
+    }
+
+    #[test]
+    fn the_last_attempt_counts_whenever_it_finished() {
+        // The second attempt finished before the first one did.
+        let attempts = [attempt(1, 1, 10, 90, Outcome::Failed), attempt(2, 2, 20, 60, Outcome::Succeeded)];
+        let history = history(Uuid::nil(), &attempts, &[]).unwrap();
+        let fact = history.job.fact.unwrap();
+        assert_eq!((fact.finished_at, fact.outcome, fact.combination_id), (Instant(60), Outcome::Succeeded, 2));
+        assert_eq!((fact.executions, fact.queue_us, fact.processing_us), (2, Some(7), 80 + 40));
+        // The latest change is the end of the first attempt all the same.
+        assert_eq!((history.job.job.changed_at, history.job.job.state), (Instant(90), JobState::Failed));
+        assert!(history.is_told);
+    }
+
+    #[test]
+    fn equal_attempts_are_told_apart_by_end_then_id() {
+        let mut attempts =
+            vec![attempt(1, 3, 10, 40, Outcome::Failed), attempt(1, 5, 20, 60, Outcome::Failed), attempt(1, 4, 30, 60, Outcome::Failed)];
+        for _ in 0..3 {
+            attempts.rotate_left(1);
+            let fact = history(Uuid::nil(), &attempts, &[]).unwrap().job.fact.unwrap();
+            assert_eq!((fact.combination_id, fact.queue_us), (5, Some(7)));
+        }
+    }
+
+    #[test]
+    fn a_change_alone_is_a_job_without_a_figure() {
+        let queued = change(JobState::Queued, 5, Some(2));
+        let waiting = history(Uuid::nil(), &[], std::slice::from_ref(&queued)).unwrap();
+        assert!(waiting.is_told && waiting.job.fact.is_none());
+        let job = waiting.job.job;
+        assert_eq!(
+            (job.state, job.attempts, job.queued_at, job.started_at, job.finished_at),
+            (JobState::Queued, 2, Some(Instant(5)), None, None)
+        );
+        // With the execution there, its own times stand for the change's.
+        let done = history(Uuid::nil(), &[attempt(2, 1, 10, 20, Outcome::Cancelled)], &[queued]).unwrap().job.job;
+        assert_eq!((done.state, done.queued_at, done.finished_at), (JobState::Cancelled, Some(Instant(3)), Some(Instant(20))));
+        assert_eq!(history(Uuid::nil(), &[], &[]), None);
+    }
+
+    #[test]
+    fn a_single_execution_is_not_told() {
+        let single = history(Uuid::nil(), &[attempt(3, 1, 10, 20, Outcome::Succeeded)], &[]).unwrap();
+        assert!(!single.is_told);
+        assert_eq!((single.job.job.attempts, single.job.fact.unwrap().executions), (3, 1));
+    }
+}

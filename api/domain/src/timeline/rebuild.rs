@@ -1,0 +1,391 @@
+//! Which machine-hours have to be built again, and building them from a snapshot.
+//!
+//! Used by the worker, which keeps what comes out, and by questions, which need what the worker has not got to yet. Building goes
+//! forward from the first hour that changed, for as long as an hour hands on something else than before.
+//! Invariant: what is built depends on the snapshot and the clock alone. Must not know: who writes it where.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plimsoll_entity::value::time::{HOUR_US, Instant, Window};
+use plimsoll_entity::value::varint::{Reader, put_i64, put_u64};
+
+use super::carry::{decode, encode, pack_hour};
+use super::facts::Class;
+use super::hour::{Carry, HourFacts, HourInput, MachineView, Run, build};
+use super::sweep::Holder;
+use crate::cell::part::{KEY_WIDTH, KeyColumn};
+use crate::machine::fleet::{Fleet, Shape};
+use crate::store::{Built, DirtyKind, GpuSampleFact, MachineHour, RunRow, Snapshot, StoreError, Touches};
+
+/// Marks that are looked at together.
+const MARKS_MAX: u64 = 20_000;
+/// Hours of which facts are read at once.
+const HOURS_PER_STEP: i32 = 48;
+/// The beginning of the life of a machine that never told a state.
+const STATELESS: i64 = i64::MIN;
+
+/// What has to be built.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// Hours of each machine.
+    pub hours: BTreeMap<u32, BTreeSet<i32>>,
+    /// The marks that said so.
+    pub marks: Vec<i64>,
+    /// What the hours will have been built with, where that is news.
+    pub built: BTreeMap<u32, Built>,
+    /// What machines were touched by.
+    pub touches: BTreeMap<u32, Touches>,
+    /// Whether there are more marks than were looked at.
+    pub is_cut: bool,
+}
+
+/// An instant as hours since 1970, kept within what an hour can be.
+fn hour_of(at: Instant) -> i32 {
+    at.hour()
+}
+
+/// The window of an hour.
+#[must_use]
+pub const fn hour_window(hour: i32) -> Window {
+    let start_us = hour as i64 * HOUR_US;
+    Window::of(start_us, start_us + HOUR_US)
+}
+
+/// What a machine's hours depend on besides its facts, as bytes: each life's beginning with its shape, and the GPU memory.
+fn lives_of(fleet: &Fleet, vm_id: u32, touches: &Touches) -> BTreeMap<i64, (Shape, i64)> {
+    let memory = touches.gpu_memory_bytes.unwrap_or(-1);
+    match fleet.machine(vm_id).map(|machine| &machine.timeline).filter(|timeline| !timeline.is_empty()) {
+        Some(timeline) => timeline
+            .lives()
+            .iter()
+            .filter_map(|life| life.began_at)
+            .map(|began| (began.0, (fleet.shape_at(vm_id, began), memory)))
+            .collect(),
+        None => [(STATELESS, (fleet.shape_at(vm_id, Instant(0)), memory))].into(),
+    }
+}
+
+fn encode_lives(lives: &BTreeMap<i64, (Shape, i64)>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (start, (shape, memory)) in lives {
+        put_i64(&mut out, *start);
+        put_u64(&mut out, u64::from(shape.slots));
+        put_u64(&mut out, u64::from(shape.gpus));
+        put_i64(&mut out, shape.v_cpus.map_or(-1, i64::from));
+        put_i64(&mut out, *memory);
+    }
+    out
+}
+
+fn decode_lives(bytes: &[u8]) -> Result<BTreeMap<i64, (Shape, i64)>, StoreError> {
+    let mut reader = Reader::new(bytes);
+    let mut lives = BTreeMap::new();
+    while !reader.is_empty() {
+        let start = reader.i64()?;
+        let (slots, gpus) = (reader.u32()?, reader.u32()?);
+        let v_cpus = u32::try_from(reader.i64()?).ok();
+        lives.insert(start, (Shape { slots, gpus, v_cpus }, reader.i64()?));
+    }
+    Ok(lives)
+}
+
+impl Pending {
+    /// What has to be built as of `now`, up to and with its hour.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn of(snapshot: &Snapshot, fleet: &Fleet, now: Instant) -> Result<Self, StoreError> {
+        let mut pending = Self { touches: snapshot.touches_list().await?, ..Self::default() };
+        let marks = snapshot.mark_list(DirtyKind::MachineHours, MARKS_MAX).await?;
+        pending.is_cut = marks.len() as u64 == MARKS_MAX;
+        for (seq, subjects) in marks {
+            pending.add_mark(&subjects)?;
+            pending.marks.push(seq);
+        }
+        let (built, next_hour) = (snapshot.built_list().await?, snapshot.timeline_next_hour().await?);
+        let machines: BTreeSet<u32> = fleet.machines().map(|(vm, _)| vm).chain(pending.touches.keys().copied()).collect();
+        for vm in machines {
+            pending.add_changed_lives(fleet, vm, built.get(&vm), now)?;
+            pending.add_unbuilt(fleet, vm, next_hour, now);
+        }
+        Ok(pending)
+    }
+
+    fn add_mark(&mut self, subjects: &[u8]) -> Result<(), StoreError> {
+        let mut reader = Reader::new(subjects);
+        while !reader.is_empty() {
+            let hours = self.hours.entry(reader.u32()?).or_default();
+            for _ in 0..reader.u64()? {
+                let first = i32::try_from(reader.i64()?).map_err(|_| StoreError::Inconsistent("dirty mark"))?;
+                let more = i32::try_from(reader.u64()?).map_err(|_| StoreError::Inconsistent("dirty mark"))?;
+                hours.extend(first..=first.saturating_add(more));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lives that have another shape than the one that their hours were built with; a machine without states whose touches reach
+    /// further than they did.
+    fn add_changed_lives(&mut self, fleet: &Fleet, vm: u32, built: Option<&Built>, now: Instant) -> Result<(), StoreError> {
+        let touches = self.touches.get(&vm).copied().unwrap_or_default();
+        let lives = lives_of(fleet, vm, &touches);
+        let news = Built { lives: encode_lives(&lives), touched: touches.touched };
+        if built == Some(&news) {
+            return Ok(());
+        }
+        let known = built.map_or(Ok(BTreeMap::new()), |built| decode_lives(&built.lives))?;
+        let stateless = lives.contains_key(&STATELESS);
+        let hours = self.hours.entry(vm).or_default();
+        let mut ends = lives.keys().skip(1).map(|start| Instant(*start)).chain([now]);
+        for (start, shape) in &lives {
+            let end = ends.next().unwrap_or(now);
+            let changed = known.get(start).is_some_and(|known| known != shape);
+            let reach = if *start == STATELESS { touches.touched } else { Some((Instant(*start), end)) };
+            if let (true, Some((from, to))) = (changed, reach) {
+                hours.extend(hour_of(from)..=hour_of(to.min(now)));
+            }
+        }
+        let known_touched = built.and_then(|built| built.touched);
+        if let (false, true, Some((from, to))) = (stateless, known.contains_key(&STATELESS), known_touched) {
+            // It was taken as RUNNING for as long as it was touched.
+            hours.extend(hour_of(from)..=hour_of(to));
+        }
+        if let (true, Some((from, to))) = (stateless, touches.touched) {
+            match known_touched {
+                Some((known_from, known_to)) => {
+                    if from < known_from {
+                        hours.extend(hour_of(from)..=hour_of(known_from));
+                    }
+                    if to > known_to {
+                        hours.extend(hour_of(known_to)..=hour_of(to));
+                    }
+                }
+                None => hours.extend(hour_of(from)..=hour_of(to)),
+            }
+        }
+        self.built.insert(vm, news);
+        Ok(())
+    }
+
+    /// Hours in which a machine was held and which nobody has built, because they were open.
+    fn add_unbuilt(&mut self, fleet: &Fleet, vm: u32, next_hour: i32, now: Instant) {
+        let Some(machine) = fleet.machine(vm).filter(|machine| !machine.timeline.is_empty()) else { return };
+        let Some(began) = machine.timeline.lives().iter().find_map(|life| life.began_at) else { return };
+        let first = next_hour.max(hour_of(began));
+        let view = MachineView { fleet, vm_id: vm, touched: None, gpu_memory_bytes: None };
+        let open = (first..=hour_of(now)).filter(|hour| !view.segments(hour_window(*hour)).is_empty());
+        self.hours.entry(vm).or_default().extend(open);
+    }
+
+    /// A machine as its hours need it.
+    #[must_use]
+    pub fn view<'a>(&self, fleet: &'a Fleet, vm_id: u32) -> MachineView<'a> {
+        let touches = self.touches.get(&vm_id).copied().unwrap_or_default();
+        MachineView { fleet, vm_id, touched: touches.touched, gpu_memory_bytes: touches.gpu_memory_bytes }
+    }
+}
+
+/// An execution as it holds slots.
+fn run(vm_id: u32, row: RunRow) -> Run {
+    let mut key = [0; KEY_WIDTH];
+    let columns =
+        [KeyColumn::Combination, KeyColumn::Application, KeyColumn::User, KeyColumn::Department, KeyColumn::Project, KeyColumn::ErrorType];
+    columns.into_iter().zip(row.ids).for_each(|(column, id)| key[column as usize] = id);
+    key[KeyColumn::Vm as usize] = vm_id;
+    key[KeyColumn::Outcome as usize] = row.outcome as u32 + 1;
+    let microseconds = |ms: Option<f64>| ms.map_or(0, |ms| (ms * 1_000.0).round() as i64);
+    Run {
+        holder: Holder {
+            id: row.id,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            gpus: row.gpus,
+            key,
+            phases_us: [microseconds(row.checkpoint_load_ms), microseconds(row.model_init_ms)],
+        },
+        gpu_memory_peak_bytes: row.gpu_memory_peak_bytes,
+        checkpoint_load_ms: row.checkpoint_load_ms,
+        class: Class::default(),
+    }
+}
+
+/// Facts of a machine, read some hours ahead.
+struct Facts<'a> {
+    snapshot: &'a Snapshot,
+    vm_id: u32,
+    read: (i32, i32),
+    /// Hours that the next read brings: more each time that they follow each other.
+    ahead: i32,
+    runs: BTreeMap<i32, Vec<Run>>,
+    samples: BTreeMap<i32, Vec<(u16, GpuSampleFact)>>,
+}
+
+impl<'a> Facts<'a> {
+    const fn new(snapshot: &'a Snapshot, vm_id: u32) -> Self {
+        Self { snapshot, vm_id, read: (0, 0), ahead: 1, runs: BTreeMap::new(), samples: BTreeMap::new() }
+    }
+
+    /// Reads the hours `hour..to` and what probably comes next, if `hour` has not been read.
+    async fn reach(&mut self, hour: i32, to: i32) -> Result<(), StoreError> {
+        if (self.read.0..self.read.1).contains(&hour) {
+            return Ok(());
+        }
+        self.ahead = if hour == self.read.1 { (self.ahead * 2).min(HOURS_PER_STEP) } else { 1 };
+        let to = to.max(hour + self.ahead);
+        (self.runs, self.samples, self.read) = (BTreeMap::new(), BTreeMap::new(), (hour, to));
+        for row in self.snapshot.run_list(self.vm_id, hour, to).await? {
+            self.runs.entry(row.started_at.hour()).or_default().push(run(self.vm_id, row));
+        }
+        for (gpu, sample) in self.snapshot.machine_gpu_sample_list(self.vm_id, hour, to).await? {
+            self.samples.entry(sample.at.hour()).or_default().push((gpu, sample));
+        }
+        Ok(())
+    }
+}
+
+/// The hours of a machine that come out differently when the `dirty` ones are built again, up to `until` (exclusive).
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn rebuild(
+    snapshot: &Snapshot,
+    machine: MachineView<'_>,
+    dirty: &BTreeSet<i32>,
+    until: i32,
+    now: Instant,
+) -> Result<BTreeMap<i32, MachineHour>, StoreError> {
+    let mut rebuilt = BTreeMap::new();
+    let Some(first) = dirty.first().copied().filter(|first| *first < until) else { return Ok(rebuilt) };
+    let mut carry = read_carry(snapshot.carry_before(machine.vm_id, first).await?)?;
+    let mut facts = Facts::new(snapshot, machine.vm_id);
+    let mut stored = Stored::new(snapshot, machine.vm_id);
+    let mut next = Some(first);
+    while let Some(hour) = next {
+        let to = (hour + 1..hour + HOURS_PER_STEP).find(|hour| !dirty.contains(hour)).unwrap_or(hour + HOURS_PER_STEP).min(until);
+        facts.reach(hour, to).await?;
+        let input = HourInput {
+            machine,
+            hour: hour_window(hour),
+            as_of: now,
+            started: facts.runs.get(&hour).map_or(&[], Vec::as_slice),
+            jobs: &[],
+            samples: facts.samples.get(&hour).map_or(&[], Vec::as_slice),
+        };
+        let (derived, handed_on) = build(&input, input.hour, &carry);
+        let bytes = encode(&handed_on);
+        let changed = stored.carry(hour).await? != Some(&bytes);
+        carry = handed_on;
+        rebuilt.insert(hour, MachineHour { block: pack_hour(&derived), carry: bytes });
+        let next_dirty = dirty.range(hour + 1..).next().copied();
+        next = if changed { next_touched(&mut stored, machine, &carry, hour, until, next_dirty).await? } else { next_dirty };
+        next = next.filter(|next| *next < until);
+        if let (false, Some(hour)) = (changed, next) {
+            carry = match rebuilt.keys().next_back() {
+                Some(last) if *last + 1 == hour => carry,
+                _ => read_carry(snapshot.carry_before(machine.vm_id, hour).await?)?,
+            };
+        }
+    }
+    Ok(rebuilt)
+}
+
+/// What one hour of a machine derives within a clip, from what the hour before hands on in `rebuilt` or in the store.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn derive(
+    snapshot: &Snapshot,
+    machine: MachineView<'_>,
+    rebuilt: Option<&BTreeMap<i32, MachineHour>>,
+    clip: Window,
+    now: Instant,
+) -> Result<HourFacts, StoreError> {
+    let hour = clip.start.hour();
+    let before = rebuilt.and_then(|rebuilt| rebuilt.range(..hour).next_back());
+    let stored = match before {
+        Some((last, _)) if *last == hour - 1 => None,
+        _ => snapshot.carry_before(machine.vm_id, hour).await?,
+    };
+    let carry = match (before, stored) {
+        (Some((last, _)), Some((hour, carry))) if hour > *last => decode(&carry)?,
+        (Some((_, before)), _) => decode(&before.carry)?,
+        (None, stored) => read_carry(stored)?,
+    };
+    let mut facts = Facts::new(snapshot, machine.vm_id);
+    facts.reach(hour, hour + 1).await?;
+    let input = HourInput {
+        machine,
+        hour: hour_window(hour),
+        as_of: now,
+        started: facts.runs.get(&hour).map_or(&[], Vec::as_slice),
+        jobs: &[],
+        samples: facts.samples.get(&hour).map_or(&[], Vec::as_slice),
+    };
+    Ok(build(&input, clip, &carry).0)
+}
+
+fn read_carry(stored: Option<(i32, Vec<u8>)>) -> Result<Carry, StoreError> {
+    stored.map_or(Ok(Carry::default()), |(_, bytes)| Ok(decode(&bytes)?))
+}
+
+/// The carries that are stored of a machine, read some hours ahead.
+struct Stored<'a> {
+    snapshot: &'a Snapshot,
+    vm_id: u32,
+    read: (i32, i32),
+    carries: BTreeMap<i32, Vec<u8>>,
+    /// The first stored hour at or after the end of what has been read; none: not looked for.
+    beyond: Option<Option<i32>>,
+}
+
+impl<'a> Stored<'a> {
+    const fn new(snapshot: &'a Snapshot, vm_id: u32) -> Self {
+        Self { snapshot, vm_id, read: (0, 0), carries: BTreeMap::new(), beyond: None }
+    }
+
+    async fn reach(&mut self, hour: i32) -> Result<(), StoreError> {
+        if !(self.read.0..self.read.1).contains(&hour) {
+            self.read = (hour, hour + HOURS_PER_STEP);
+            self.carries = self.snapshot.carry_list(self.vm_id, hour, hour + HOURS_PER_STEP).await?;
+            self.beyond = None;
+        }
+        Ok(())
+    }
+
+    async fn carry(&mut self, hour: i32) -> Result<Option<&Vec<u8>>, StoreError> {
+        self.reach(hour).await?;
+        Ok(self.carries.get(&hour))
+    }
+
+    /// The first stored hour from `hour` on.
+    async fn next(&mut self, hour: i32) -> Result<Option<i32>, StoreError> {
+        if hour < self.read.1
+            && let Some((hour, _)) = self.carries.range(hour..).next()
+        {
+            return Ok(Some(*hour));
+        }
+        let beyond = match self.beyond {
+            Some(beyond) if beyond.is_none_or(|beyond| beyond >= hour) => beyond,
+            _ => self.snapshot.machine_hour_next(self.vm_id, hour.max(self.read.1)).await?,
+        };
+        self.beyond = Some(beyond);
+        Ok(beyond)
+    }
+}
+
+/// The hour that has to be looked at next because of what this one hands on: the next that is marked, stored or held, or in which
+/// an execution that is under way goes on.
+async fn next_touched(
+    stored: &mut Stored<'_>,
+    machine: MachineView<'_>,
+    carry: &Carry,
+    hour: i32,
+    until: i32,
+    next_dirty: Option<i32>,
+) -> Result<Option<i32>, StoreError> {
+    let next_stored = stored.next(hour + 1).await?;
+    let limit = [next_dirty, next_stored, Some(until)].into_iter().flatten().min().unwrap_or(until);
+    let goes_on = !carry.in_flight.is_empty();
+    let held = (hour + 1..limit).find(|hour| goes_on || !machine.segments(hour_window(*hour)).is_empty());
+    Ok([held, next_dirty, next_stored].into_iter().flatten().min())
+}

@@ -1,0 +1,200 @@
+//! Keeps machine-hours and the day cells that are made of them up to date.
+//!
+//! Runs once in the fleet, under a lease whose epoch is checked in each write. Invariants: all hours of a machine that come out
+//! differently are replaced in one transaction, so that a stop at any point leaves what the next run goes on from; marks go when
+//! everything that they name has been built; open hours stay marked. Must not know: what the figures mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use plimsoll_entity::value::time::Instant;
+use uuid::Uuid;
+
+use super::carry::block_of;
+use super::rebuild::{Pending, rebuild};
+use crate::cell::block::{Keys, unpack};
+use crate::cell::column::Column;
+use crate::cell::compactor::{encode_column, merge_keys};
+use crate::cell::part::{Family, Part};
+use crate::cell::plan::DAY_HOURS;
+use crate::ingest::writer::DirtyMarks;
+use crate::machine::fleet::{Fleet, FleetCache};
+use crate::store::{DerivedKind, Grain, HOURS_PER_READ, Lease, Snapshot, Store, StoreError};
+
+/// The name of the worker's lease.
+const LEASE: &str = "timelines";
+/// How long the worker may be silent before another one takes over.
+pub const LEASE_US: i64 = 20_000_000;
+/// Days of cells that one run makes, so that marks never wait for long.
+const DAYS_PER_RUN: u64 = 2;
+
+/// The timeline worker of one process.
+#[derive(Debug)]
+pub struct TimelineWorker {
+    store: Store,
+    fleets: FleetCache,
+    holder: Uuid,
+    /// Cuts a run short, after a machine: for tests of what a stop leaves behind.
+    machines_per_run: usize,
+}
+
+/// What one run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Machine-hours built.
+    pub hours: usize,
+    /// Days of cells made.
+    pub days: usize,
+    /// Whether another process holds the lease.
+    pub is_elsewhere: bool,
+    /// Whether there was more to do than one run does.
+    pub is_cut: bool,
+}
+
+impl TimelineWorker {
+    /// A worker of this store; `holder` names it for ever.
+    #[must_use]
+    pub fn new(store: Store, holder: Uuid) -> Self {
+        Self { store, fleets: FleetCache::default(), holder, machines_per_run: usize::MAX }
+    }
+
+    /// The worker with runs that stop after so many machines.
+    #[must_use]
+    pub const fn with_machines_per_run(mut self, machines: usize) -> Self {
+        self.machines_per_run = machines;
+        self
+    }
+
+    /// Builds what is due at `now`.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database; what was done before stays done.
+    pub async fn run_once(&mut self, now: Instant) -> Result<Progress, StoreError> {
+        let Some(lease) = self.store.lease_take(LEASE, self.holder, now, LEASE_US).await? else {
+            return Ok(Progress { is_elsewhere: true, ..Progress::default() });
+        };
+        let snapshot = self.store.snapshot().await?;
+        let fleet = self.fleets.fleet(&snapshot).await?;
+        let pending = Pending::of(&snapshot, &fleet, now).await?;
+        drop(snapshot);
+        let mut progress = self.build_hours(lease, &fleet, &pending, now).await?;
+        if progress.is_cut {
+            return Ok(progress);
+        }
+        self.settle(lease, &pending, now).await?;
+        progress.is_cut = pending.is_cut;
+        if !pending.is_cut {
+            progress.days = self.make_days(lease, now).await?;
+            progress.is_cut = progress.days as u64 == DAYS_PER_RUN;
+        }
+        Ok(progress)
+    }
+
+    /// Gives the lease back, so that nobody has to wait for its end.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn release(&self, now: Instant) -> Result<(), StoreError> {
+        match self.store.lease_take(LEASE, self.holder, now, LEASE_US).await? {
+            Some(lease) => self.store.lease_release(lease).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn build_hours(&self, lease: Lease, fleet: &Arc<Fleet>, pending: &Pending, now: Instant) -> Result<Progress, StoreError> {
+        let mut progress = Progress::default();
+        let due = pending.hours.iter().filter(|(_, hours)| hours.first().is_some_and(|first| *first < now.hour()));
+        for (machines, (vm, hours)) in due.enumerate() {
+            if machines == self.machines_per_run {
+                progress.is_cut = true;
+                return Ok(progress);
+            }
+            // A snapshot of its own: a long run must not hold an old one.
+            let snapshot = self.store.snapshot().await?;
+            let built = rebuild(&snapshot, pending.view(fleet, *vm), hours, now.hour(), now).await?;
+            drop(snapshot);
+            progress.hours += built.len();
+            let days: BTreeSet<i32> = built.keys().map(|hour| hour.div_euclid(DAY_HOURS)).collect();
+            let mut tx = self.store.begin_write().await?;
+            tx.lease_extend(lease, self.store.clock().now(), LEASE_US).await?;
+            tx.machine_hour_replace(*vm, built).await?;
+            tx.derived_day_drop(DerivedKind::Timeline, &days).await?;
+            tx.commit().await?;
+        }
+        Ok(progress)
+    }
+
+    /// Everything that the marks named has been built, but for the hours that are open: those are marked again, once.
+    async fn settle(&self, lease: Lease, pending: &Pending, now: Instant) -> Result<(), StoreError> {
+        let mut open = DirtyMarks::default();
+        for (vm, hours) in &pending.hours {
+            for hour in hours.range(now.hour()..) {
+                let at = super::rebuild::hour_window(*hour).start;
+                open.machine(*vm, at, at);
+            }
+        }
+        let mut tx = self.store.begin_write().await?;
+        tx.lease_check(lease).await?;
+        if !pending.marks.is_empty() {
+            tx.mark_delete(&pending.marks).await?;
+            tx.dirty_append(open.encode()).await?;
+        }
+        tx.built_replace(&pending.built).await?;
+        tx.timeline_next_hour_set(now.hour()).await?;
+        tx.commit().await
+    }
+
+    /// Makes the cells of closed days that have none that hold.
+    async fn make_days(&self, lease: Lease, now: Instant) -> Result<usize, StoreError> {
+        let due = self.store.snapshot().await?.timeline_day_list(now.day(), DAYS_PER_RUN).await?;
+        for day in &due {
+            let snapshot = self.store.snapshot().await?;
+            let mut cells = Vec::new();
+            for (family, source) in Family::OF_TIMELINE_DAYS {
+                cells.push((family, day_parts(&snapshot, family, source, *day).await?));
+            }
+            drop(snapshot);
+            let mut tx = self.store.begin_write().await?;
+            // Only the holder of the lease changes machine-hours, so nothing has changed since they were read.
+            tx.lease_check(lease).await?;
+            for (family, parts) in cells {
+                tx.cell_replace(family, Grain::Day, *day, parts).await?;
+            }
+            tx.derived_day_hold(DerivedKind::Timeline, *day).await?;
+            tx.commit().await?;
+        }
+        Ok(due.len())
+    }
+}
+
+/// The cells of a day of one family, from the blocks of its machine-hours.
+async fn day_parts(snapshot: &Snapshot, family: Family, source: Family, day: i32) -> Result<Vec<(Part, Vec<u8>)>, StoreError> {
+    let mut blocks: Vec<Vec<u8>> = Vec::new();
+    for from in (day * DAY_HOURS..(day + 1) * DAY_HOURS).step_by(HOURS_PER_READ as usize) {
+        for (_, _, bytes) in snapshot.machine_hour_list(from, from + HOURS_PER_READ).await? {
+            blocks.extend(block_of(source, &bytes)?.map(<[u8]>::to_vec));
+        }
+    }
+    let mut bodies: Vec<BTreeMap<Part, &[u8]>> = Vec::with_capacity(blocks.len());
+    let mut keys: Vec<Keys> = Vec::with_capacity(blocks.len());
+    for block in &blocks {
+        let parts: BTreeMap<Part, &[u8]> = unpack(block)?.into_iter().collect();
+        let own = Keys::decode(source, parts.get(&Part::Keys).ok_or(StoreError::Inconsistent("machine-hour"))?)?;
+        keys.push(Keys { hours: Vec::new(), keys: own.keys.iter().map(|key| family.project(key)).collect() });
+        bodies.push(parts);
+    }
+    if blocks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (merged, rows) = merge_keys(&keys);
+    let mut parts = vec![(Part::Keys, merged.encode(family))];
+    for part in family.parts() {
+        let mut column = Column::of(*part);
+        column.grow(merged.keys.len());
+        for (bodies, rows) in bodies.iter().zip(&rows) {
+            column.merge_encoded(bodies.get(part).ok_or(StoreError::Inconsistent("machine-hour"))?, rows)?;
+        }
+        parts.push((*part, encode_column(&column, merged.keys.len())));
+    }
+    Ok(parts)
+}

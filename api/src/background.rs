@@ -1,0 +1,93 @@
+//! The work that goes on beside requests: cells are folded, timelines and jobs derived, past hours packed.
+//!
+//! Invariant: each task runs on a thread of its own and sleeps between its looks; a failure is logged and tried again.
+//! Must not know: what the figures mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_domain::cell::compactor::Compactor;
+use plimsoll_domain::clock::{Clock, IdSource};
+use plimsoll_domain::concurrency::packer::Packer;
+use plimsoll_domain::job::worker::JobWorker;
+use plimsoll_domain::store::Store;
+use plimsoll_domain::timeline::worker::TimelineWorker;
+use tokio_util::sync::CancellationToken;
+
+use crate::tasks::Tasks;
+use crate::telemetry;
+
+/// Between two looks of the timeline worker.
+const BUILD_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks of the compactor.
+const COMPACT_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks of the packer of executions.
+const PACK_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks of the worker of jobs.
+const WORK_JOBS_EVERY: Duration = Duration::from_secs(1);
+
+/// Starts all of it.
+pub fn spawn(tasks: &Tasks, store: &Store, ids: &dyn IdSource) {
+    let compacting = (store.clone(), tasks.stop.clone());
+    tasks.spawn_heavy("compactor", move || compact(compacting.0, compacting.1));
+    let building = (TimelineWorker::new(store.clone(), ids.next_id()), Arc::clone(store.clock()), tasks.stop.clone());
+    tasks.spawn_heavy("timelines", move || build_timelines(building.0, building.1, building.2));
+    let working = (JobWorker::new(store.clone(), ids.next_id()), store.clone(), tasks.stop.clone());
+    tasks.spawn_heavy("jobs", move || work_jobs_off(working.0, working.1, working.2));
+    let packing = (store.clone(), tasks.stop.clone());
+    tasks.spawn_heavy("packer", move || pack(packing.0, packing.1));
+}
+
+async fn compact(store: Store, stop: CancellationToken) {
+    let clock = Arc::clone(store.clock());
+    let mut compactor = Compactor::new(store);
+    while stop.run_until_cancelled(tokio::time::sleep(COMPACT_EVERY)).await.is_some() {
+        match compactor.run_once(clock.now()).await {
+            Ok(done) if done == Default::default() => {}
+            Ok(done) => tracing::debug!(deltas = done.deltas, days = done.days, "compacted cells"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot compact cells, will try again"),
+        }
+    }
+}
+
+async fn build_timelines(mut worker: TimelineWorker, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let mut wait = BUILD_EVERY;
+    while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+        wait = BUILD_EVERY;
+        match worker.run_once(clock.now()).await {
+            Ok(done) if done.is_cut => wait = Duration::ZERO,
+            Ok(done) if done.hours == 0 && done.days == 0 => {}
+            Ok(done) => tracing::debug!(hours = done.hours, days = done.days, "built timelines"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot build timelines, will try again"),
+        }
+    }
+    if let Err(error) = worker.release(clock.now()).await {
+        tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of the timelines back");
+    }
+}
+
+async fn pack(store: Store, stop: CancellationToken) {
+    let clock = Arc::clone(store.clock());
+    let mut packer = Packer::new(store);
+    while stop.run_until_cancelled(tokio::time::sleep(PACK_EVERY)).await.is_some() {
+        match packer.run_once(clock.now()).await {
+            Ok(0) => {}
+            Ok(hours) => tracing::debug!(hours, "packed executions"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot pack executions, will try again"),
+        }
+    }
+}
+
+async fn work_jobs_off(mut worker: JobWorker, store: Store, stop: CancellationToken) {
+    let clock = Arc::clone(store.clock());
+    while stop.run_until_cancelled(tokio::time::sleep(WORK_JOBS_EVERY)).await.is_some() {
+        match worker.run_once(clock.now()).await {
+            Ok(done) if done == Default::default() => {}
+            Ok(done) => tracing::debug!(jobs = done.jobs, days = done.days, "worked jobs off"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot work jobs off, will try again"),
+        }
+    }
+    if let Err(error) = worker.release().await {
+        tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of jobs back");
+    }
+}

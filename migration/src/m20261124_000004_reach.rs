@@ -1,0 +1,40 @@
+//! How far back the executions reach that finished in an hour, which tells the later hours that a window has to look at, and how
+//! many they are; when they waited and ran, packed.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::m20261124_000001_foundation::render;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+const STATEMENTS: &[&str] = &[
+    "CREATE TABLE execution_reach (hour INTEGER NOT NULL PRIMARY KEY, earliest_at {i64} NOT NULL, executions {i64} NOT NULL)",
+    // A pack holds while its hour has as many executions: they only ever become more.
+    "CREATE TABLE execution_pack (hour INTEGER NOT NULL PRIMARY KEY, executions {i64} NOT NULL, block {bytes} NOT NULL)",
+    "INSERT INTO execution_reach (hour, earliest_at, executions) SELECT finished_at / 3600000000, MIN(COALESCE(queued_at, started_at)), COUNT(*) FROM execution GROUP BY finished_at / 3600000000",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        for template in STATEMENTS {
+            connection.execute_unprepared(&render(template, connection.get_database_backend())).await?;
+        }
+        if connection.get_database_backend() == DbBackend::Postgres {
+            connection.execute_unprepared("ALTER TABLE execution_pack ALTER COLUMN block SET STORAGE EXTERNAL").await?;
+        }
+        Ok(())
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.get_connection().execute_unprepared("DROP TABLE execution_pack").await?;
+        manager.get_connection().execute_unprepared("DROP TABLE execution_reach").await.map(|_| ())
+    }
+}
