@@ -1,0 +1,147 @@
+//! One store with its clock, its writer and the workers that come and go.
+
+use std::sync::Arc;
+
+use plimsoll_domain::breakdown::executions::Reader;
+use plimsoll_domain::cell::part::{Family, Part};
+use plimsoll_domain::cell::plan::{Coarseness, DAY_HOURS};
+use plimsoll_domain::clock::{Clock as _, FixedClock};
+use plimsoll_domain::ingest::IngestSink as _;
+use plimsoll_domain::ingest::event::Event;
+use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
+use plimsoll_domain::store::{DerivedKind, Grain, NameDimension, Store};
+use plimsoll_domain::timeline::carry::{decode, encode};
+use plimsoll_domain::timeline::hour::Carry;
+use plimsoll_domain::timeline::worker::{LEASE_US, Progress, TimelineWorker};
+use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant};
+use uuid::Uuid;
+
+use super::database::Database;
+use super::events::{NOW_US, START_US, names};
+
+/// The plans, of which each has a reader.
+pub const PLANS: [Coarseness; 3] = [Coarseness::Days, Coarseness::Hours, Coarseness::Facts];
+
+pub struct World {
+    pub store: Store,
+    pub clock: Arc<FixedClock>,
+    pub readers: [Reader; 3],
+    writer: WriterHandle,
+    holders: u128,
+}
+
+/// What the worker keeps: hours by machine, cells of days.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub hours: Vec<(i32, u32, Vec<u8>, Vec<u8>)>,
+    pub days: Vec<(Family, i32, Part, Vec<u8>)>,
+}
+
+impl World {
+    /// An empty store in which machines, types and regions have been named.
+    pub async fn open(database: &Database, now: Instant) -> Self {
+        let clock = Arc::new(FixedClock::at(now));
+        let store = database.open(Arc::clone(&clock) as _).await;
+        let names = names();
+        let mut tx = store.begin_write().await.unwrap();
+        for (dimension, names) in [
+            (NameDimension::Vm, names.vms),
+            (NameDimension::InstanceType, names.types),
+            (NameDimension::Region, names.regions),
+            (NameDimension::Provider, names.providers),
+        ] {
+            let names: Vec<(i64, String)> = names.into_iter().map(|name| (i64::from(dimension.code()), name)).collect();
+            tx.name_ids(dimension, &names, Some(now.day())).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let (writer, handle) = Writer::new(store.clone());
+        tokio::spawn(writer.run());
+        let readers = PLANS.map(|coarseness| Reader { coarseness, ..Reader::new(store.clone()) });
+        Self { store, clock, readers, writer: handle, holders: 0 }
+    }
+
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Moves the clock to an instant, never back.
+    pub fn at_least(&self, at: Instant) {
+        self.clock.advance_us((at.0 - self.now().0).max(0));
+    }
+
+    pub async fn send(&self, events: &[Event]) {
+        let written = self.writer.write((1..).zip(events.iter().cloned()).collect(), 0).await.unwrap();
+        assert_eq!((written.accepted, written.duplicate), (events.len() as u64, 0), "{written:?}");
+    }
+
+    /// A worker with a name of its own.
+    pub fn worker(&mut self) -> TimelineWorker {
+        self.holders += 1;
+        TimelineWorker::new(self.store.clone(), Uuid::from_u128(self.holders))
+    }
+
+    /// One run of a new worker that gives the lease back.
+    pub async fn run(&mut self) -> Progress {
+        let mut worker = self.worker();
+        let progress = worker.run_once(self.now()).await.unwrap();
+        assert!(!progress.is_elsewhere);
+        worker.release(self.now()).await.unwrap();
+        progress
+    }
+
+    /// One run of a new worker that stops after a machine and is heard of no more.
+    pub async fn run_and_die(&mut self) {
+        let mut worker = self.worker().with_machines_per_run(1);
+        assert!(!worker.run_once(self.now()).await.unwrap().is_elsewhere);
+        self.clock.advance_us(LEASE_US);
+    }
+
+    pub async fn run_to_end(&mut self) {
+        let mut rounds = 0;
+        while self.run().await.is_cut {
+            rounds += 1;
+            assert!(rounds < 20, "the worker never gets to an end");
+        }
+    }
+
+    /// What the worker has kept, without hours that say nothing: which of them there are depends on what was known once.
+    pub async fn kept(&self) -> Kept {
+        let snapshot = self.store.snapshot().await.unwrap();
+        let (from, to) = ((START_US / HOUR_US) as i32 - 48, (NOW_US / HOUR_US) as i32 + 48);
+        let mut rows = snapshot.machine_hour_list(from, to).await.unwrap();
+        rows.sort_by_key(|(hour, vm, _)| (*vm, *hour));
+        let mut hours = Vec::new();
+        for of_machine in rows.chunk_by(|a, b| a.1 == b.1) {
+            let vm = of_machine[0].1;
+            let carries = snapshot.carry_list(vm, from, to).await.unwrap();
+            let mut before = encode(&Carry::default());
+            for (hour, _, block) in of_machine {
+                let mut carry = decode(&carries[hour]).unwrap();
+                assert_eq!(encode(&carry), carries[hour]);
+                let used = carry.causes.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+                carry.causes.truncate(used);
+                let carry = encode(&carry);
+                if !block.is_empty() || carry != before {
+                    hours.push((*hour, vm, block.clone(), carry.clone()));
+                }
+                before = carry;
+            }
+        }
+        let (first, last) = (from / DAY_HOURS, to / DAY_HOURS);
+        let held = snapshot.derived_day_list(DerivedKind::Timeline, first, last).await.unwrap();
+        assert!(held.iter().all(|day| i64::from(*day + 1) * DAY_US <= self.now().0), "a day that is open has cells");
+        let mut days = Vec::new();
+        for (family, _) in Family::OF_TIMELINE_DAYS {
+            let parts: Vec<Part> = [Part::Keys].into_iter().chain(family.parts().iter().copied()).collect();
+            let cells = snapshot.cell_list(family, Grain::Day, first, last, &parts).await.unwrap();
+            let cells = cells.into_iter().filter(|cell| held.contains(&cell.bucket));
+            days.extend(cells.map(|cell| (family, cell.bucket, cell.part, cell.block)));
+        }
+        days.sort_by_key(|(family, day, part, _)| (*family as i16, *day, part.code()));
+        Kept { hours, days }
+    }
+
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}
