@@ -51,18 +51,38 @@ pub const fn hour_window(hour: i32) -> Window {
     Window::of(start_us, start_us + HOUR_US)
 }
 
-/// What a machine's hours depend on besides its facts, as bytes: each life's beginning with its shape, and the GPU memory.
+/// What a machine's hours depend on besides its facts: the shape of each life, from its first event on, and the GPU memory.
 fn lives_of(fleet: &Fleet, vm_id: u32, touches: &Touches) -> BTreeMap<i64, (Shape, i64)> {
     let memory = touches.gpu_memory_bytes.unwrap_or(-1);
     match fleet.machine(vm_id).map(|machine| &machine.timeline).filter(|timeline| !timeline.is_empty()) {
-        Some(timeline) => timeline
-            .lives()
-            .iter()
-            .filter_map(|life| life.began_at)
-            .map(|began| (began.0, (fleet.shape_at(vm_id, began), memory)))
-            .collect(),
+        Some(timeline) => {
+            timeline.lives().iter().map(|life| (life.start.0, (fleet.shape_at(vm_id, life.start), memory))).collect()
+        }
         None => [(STATELESS, (fleet.shape_at(vm_id, Instant(0)), memory))].into(),
     }
+}
+
+/// Until when a machine has hours: the last fact or the end of its last life, or now.
+fn last_hour_at(fleet: &Fleet, vm_id: u32, touches: &Touches, now: Instant) -> Instant {
+    let touched = touches.touched.map_or(Instant(i64::MIN), |(_, last)| last);
+    let life = fleet.machine(vm_id).and_then(|machine| machine.timeline.lives().last());
+    life.map_or(touched, |life| life.ended_at.map_or(now, |ended| ended.max(touched))).min(now)
+}
+
+/// Stretches in which two sets of lives differ; what holds for the first life holds before it as well.
+fn differences(one: &BTreeMap<i64, (Shape, i64)>, other: &BTreeMap<i64, (Shape, i64)>) -> Vec<(i64, i64)> {
+    let at = |lives: &BTreeMap<i64, (Shape, i64)>, at: i64| {
+        lives.range(..=at).next_back().or_else(|| lives.first_key_value()).map(|(_, shape)| *shape)
+    };
+    let starts: BTreeSet<i64> = one.keys().chain(other.keys()).copied().collect();
+    let ends = starts.iter().skip(1).copied().chain([i64::MAX]);
+    let mut differ: Vec<(i64, i64)> = starts.iter().copied().zip(ends).filter(|(start, _)| at(one, *start) != at(other, *start)).collect();
+    if let (Some(first), Some(stretch)) = (starts.first(), differ.first_mut())
+        && stretch.0 == *first
+    {
+        stretch.0 = i64::MIN;
+    }
+    differ
 }
 
 fn encode_lives(lives: &BTreeMap<i64, (Shape, i64)>) -> Vec<u8> {
@@ -136,13 +156,13 @@ impl Pending {
         let known = built.map_or(Ok(BTreeMap::new()), |built| decode_lives(&built.lives))?;
         let stateless = lives.contains_key(&STATELESS);
         let hours = self.hours.entry(vm).or_default();
-        let mut ends = lives.keys().skip(1).map(|start| Instant(*start)).chain([now]);
-        for (start, shape) in &lives {
-            let end = ends.next().unwrap_or(now);
-            let changed = known.get(start).is_some_and(|known| known != shape);
-            let reach = if *start == STATELESS { touches.touched } else { Some((Instant(*start), end)) };
-            if let (true, Some((from, to))) = (changed, reach) {
-                hours.extend(hour_of(from)..=hour_of(to.min(now)));
+        // Facts may lie before the first life and behind the last.
+        let first_life = lives.first_key_value().map(|(start, _)| Instant(*start)).filter(|_| !stateless);
+        let first = touches.touched.map(|(first, _)| first).into_iter().chain(first_life).min();
+        if let (Some(first), false) = (first, known.is_empty()) {
+            let last = last_hour_at(fleet, vm, &touches, now);
+            for (from, to) in differences(&known, &lives) {
+                hours.extend(hour_of(Instant(from).max(first))..=hour_of(Instant(to).min(last)));
             }
         }
         let known_touched = built.and_then(|built| built.touched);
