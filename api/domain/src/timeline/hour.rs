@@ -54,7 +54,7 @@ pub struct Carry {
     pub started: BTreeMap<u32, Started>,
     /// Executions that started before the end of the hour and finish at it or later, by start and id.
     pub in_flight: Vec<Run>,
-    /// The last state that held, and the life it was in: a change of either changes the hours that follow.
+    /// The last state that held, and the latest life that had begun: a change of either changes the hours that follow.
     pub state: Option<(VmState, Option<Instant>)>,
 }
 
@@ -82,7 +82,7 @@ impl MachineView<'_> {
         machine.timeline.lives().iter().rev().filter_map(|life| life.began_at).find(|began| *began <= at)
     }
 
-    /// The stretches of a window in which the machine is held, each with one shape; and those in state RUNNING.
+    /// The stretches of a window in which the machine is held, each with one shape and one place; and those in state RUNNING.
     #[must_use]
     pub fn segments(&self, window: Window) -> Vec<Segment> {
         let timeline = self.fleet.machine(self.vm_id).map(|machine| &machine.timeline).filter(|timeline| !timeline.is_empty());
@@ -97,7 +97,11 @@ impl MachineView<'_> {
         for span in timeline.spans(window).into_iter().filter(|span| span.is_held()) {
             let Some(life_began_at) = span.life_began_at else { continue };
             match segments.last_mut() {
-                Some(last) if last.window.end == span.window.start && last.life_began_at == life_began_at => {
+                Some(last)
+                    if last.window.end == span.window.start
+                        && last.life_began_at == life_began_at
+                        && timeline.place_at(last.window.start) == timeline.place_at(span.window.start) =>
+                {
                     last.window.end = span.window.end
                 }
                 _ => {
@@ -131,7 +135,7 @@ impl MachineView<'_> {
     fn state_at_end(&self, window: Window) -> Option<(VmState, Option<Instant>)> {
         let timeline = &self.fleet.machine(self.vm_id)?.timeline;
         let last = Window { start: Instant(window.end.0 - 1), end: window.end };
-        timeline.spans(last).last().map(|span| (span.state, span.life_began_at))
+        timeline.spans(last).last().map(|span| (span.state, self.life_of(last.start)))
     }
 }
 
@@ -183,7 +187,7 @@ pub fn build(input: &HourInput<'_>, clip: Window, before: &Carry) -> (HourFacts,
         let shape = input.machine.shape_at(segment.window.start);
         let swept = sweep(&segment, &with_jobs, &mut carry.causes);
         if whole {
-            add_time(input.hour.start, shape, &swept, &mut facts.timeline);
+            add_time(segment.window.start, shape, &swept, &mut facts.timeline);
         }
         swept_busy_us += swept.busy_us.iter().sum::<i64>();
     }
