@@ -37,6 +37,24 @@ pub struct Kept {
     pub days: Vec<(Family, i32, Part, Vec<u8>)>,
 }
 
+impl Kept {
+    /// Fails unless both are one, with what differs first.
+    pub fn same(&self, other: &Self) {
+        let differ = self.hours.iter().zip(&other.hours).find(|(one, other)| one != other);
+        if let Some((one, other)) = differ {
+            let told = |(hour, vm, block, carry): &(i32, u32, Vec<u8>, Vec<u8>)| {
+                format!("machine {vm}, hour {hour}\n{block:?}\n{:?}", decode(carry).unwrap())
+            };
+            panic!("--- one kept\n{}\n--- the other\n{}", told(one), told(other));
+        }
+        assert_eq!(self.hours.len(), other.hours.len(), "machine-hours");
+        if let Some((one, other)) = self.days.iter().zip(&other.days).find(|(one, other)| one != other) {
+            panic!("--- one kept\n{one:?}\n--- the other\n{other:?}");
+        }
+        assert_eq!(self.days.len(), other.days.len(), "parts of days");
+    }
+}
+
 impl World {
     /// An empty store in which machines, types and regions have been named.
     pub async fn open(database: &Database, now: Instant) -> Self {
