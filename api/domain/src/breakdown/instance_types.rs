@@ -112,21 +112,25 @@ fn workloads(executions: &Gathered) -> BTreeMap<u32, Vec<Workload>> {
     for ((atom, shape), usage) in &executions.usage {
         *slot_us.entry(*atom).or_default() += usage.named_gpu_us + usage.whole_us * i128::from(shape.slots);
     }
-    let mut workloads: BTreeMap<u32, Vec<Workload>> = BTreeMap::new();
+    let mut workloads: BTreeMap<u32, Vec<(i128, Workload)>> = BTreeMap::new();
     for (atom, key) in (0_u32..).zip(&executions.atoms).filter(|(_, key)| key.ids[0] != 0) {
-        workloads.entry(key.ids[0]).or_default().push(Workload {
+        let us = slot_us.get(&atom).copied().unwrap_or(0);
+        let workload = Workload {
             combination_id: key.ids[1],
             executions: executions.outcomes[atom as usize * OUTCOMES..][..OUTCOMES].iter().sum(),
-            gpu_hours: slot_us.get(&atom).copied().unwrap_or(0) as f64 / HOUR_US,
+            gpu_hours: us as f64 / HOUR_US,
             ratio: 0.0,
             duration: distribution_of(executions, Part::Duration, &[atom]),
-        });
+        };
+        workloads.entry(key.ids[0]).or_default().push((us, workload));
     }
     let label = |workload: &Workload| executions.combinations.get(&workload.combination_id).map(|combination| combination.label.as_bytes());
-    for of_type in workloads.values_mut() {
-        let sum: f64 = of_type.iter().map(|workload| workload.gpu_hours).sum();
-        of_type.iter_mut().for_each(|workload| workload.ratio = ratio(workload.gpu_hours, sum).unwrap_or(0.0));
-        of_type.sort_by(|a, b| b.gpu_hours.total_cmp(&a.gpu_hours).then_with(|| label(a).cmp(&label(b))));
-    }
-    workloads
+    let in_order = |mut of_type: Vec<(i128, Workload)>| {
+        // Whole microseconds: the order in which atoms were met shows in no digit.
+        let sum: i128 = of_type.iter().map(|(us, _)| us).sum();
+        of_type.iter_mut().for_each(|(us, workload)| workload.ratio = ratio(*us as f64, sum as f64).unwrap_or(0.0));
+        of_type.sort_by(|(a_us, a), (b_us, b)| b_us.cmp(a_us).then_with(|| label(a).cmp(&label(b))));
+        of_type.into_iter().map(|(_, workload)| workload).collect()
+    };
+    workloads.into_iter().map(|(kind, of_type)| (kind, in_order(of_type))).collect()
 }

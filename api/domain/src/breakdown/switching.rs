@@ -174,19 +174,21 @@ fn figures(gathered: &Gathered, atoms: &[u32], slot: usize, window: Window) -> S
 
 /// What a switch adds, over the combinations that ran unswitched as well.
 fn added_mean_ms(gathered: &Gathered, atoms: &[u32], slot: usize) -> Option<f64> {
-    let mut by_combination: BTreeMap<u32, [(u64, f64); 2]> = BTreeMap::new();
+    // Scaled sums are whole: the order of the atoms shows in no digit.
+    let mut by_combination: BTreeMap<u32, [(u64, i128, f64); 2]> = BTreeMap::new();
     for atom in atoms {
         let sums = by_combination.entry(gathered.atoms[*atom as usize].ids[slot]).or_default();
         for (sum, part) in sums.iter_mut().zip([Part::Switched, Part::Unswitched]) {
             if let Some((Summary { count, sum_scaled, .. }, scale)) = summary_of(gathered, part, *atom) {
-                *sum = (sum.0 + count, sum.1 + *sum_scaled as f64 / scale);
+                *sum = (sum.0 + count, sum.1 + sum_scaled, scale);
             }
         }
     }
     let (mut switches, mut added_ms) = (0, 0.0);
     for [switched, unswitched] in by_combination.into_values().filter(|[_, unswitched]| unswitched.0 > 0) {
         switches += switched.0;
-        added_ms += switched.1 - switched.0 as f64 * (unswitched.1 / unswitched.0 as f64);
+        let ms = |(_, sum_scaled, scale): (u64, i128, f64)| if sum_scaled == 0 { 0.0 } else { sum_scaled as f64 / scale };
+        added_ms += ms(switched) - switched.0 as f64 * (ms(unswitched) / unswitched.0 as f64);
     }
     ratio(added_ms, switches as f64)
 }
