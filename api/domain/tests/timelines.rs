@@ -6,6 +6,8 @@
 
 #[path = "timelines/answers.rs"]
 mod answers;
+#[path = "timelines/checks.rs"]
+mod checks;
 #[path = "any_plan/database.rs"]
 mod database;
 #[path = "any_plan/directory.rs"]
@@ -18,6 +20,8 @@ mod events;
 mod fleet;
 #[path = "any_plan/random.rs"]
 mod random;
+#[path = "timelines/truth.rs"]
+mod truth;
 #[path = "timelines/world.rs"]
 mod world;
 
@@ -27,9 +31,12 @@ use plimsoll_domain::ingest::event::Event;
 use plimsoll_entity::value::time::{DAY_US, Instant, MINUTE_US, SECOND_US};
 
 use answers::{Question, ask, question, same};
+use checks::Checked;
 use database::Database;
+use directory::Directory;
 use events::{NOW_US, end};
 use random::Random;
+use truth::Truth;
 use world::World;
 
 /// Cases of each database.
@@ -81,6 +88,14 @@ async fn ask_around_a_run(world: &mut World, asked: &Question) {
     same(&before, &after, &("before and after a run", asked));
 }
 
+/// Fails unless what is said is true.
+async fn check(world: &World, random: &mut Random, events: &[Event]) {
+    let reader = &world.readers[0];
+    let reading = &reader.begin().await.unwrap();
+    let (directory, truth) = (&Directory::read(&reading.snapshot).await, &Truth::new(events, world.now()));
+    Checked { reader, reading, directory, truth }.all(random).await;
+}
+
 /// The events in any order and split, workers that come, stop and are taken over from: as one worker that gets them in order.
 async fn any_order(one: &Database, other: &Database, seed: u64) {
     let mut random = Random::new(seed);
@@ -119,6 +134,7 @@ async fn any_order(one: &Database, other: &Database, seed: u64) {
         same(answer, &ask(&world.readers, asked).await.0, &("before and after the last run", asked));
         same(answer, &ask(&plain.readers, asked).await.0, &("in any order and in order", asked));
     }
+    check(&plain, &mut random, &events).await;
     world.close().await;
     plain.close().await;
 }

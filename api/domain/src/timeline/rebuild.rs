@@ -55,9 +55,7 @@ pub const fn hour_window(hour: i32) -> Window {
 fn lives_of(fleet: &Fleet, vm_id: u32, touches: &Touches) -> BTreeMap<i64, (Shape, i64)> {
     let memory = touches.gpu_memory_bytes.unwrap_or(-1);
     match fleet.machine(vm_id).map(|machine| &machine.timeline).filter(|timeline| !timeline.is_empty()) {
-        Some(timeline) => {
-            timeline.lives().iter().map(|life| (life.start.0, (fleet.shape_at(vm_id, life.start), memory))).collect()
-        }
+        Some(timeline) => timeline.lives().iter().map(|life| (life.start.0, (fleet.shape_at(vm_id, life.start), memory))).collect(),
         None => [(STATELESS, (fleet.shape_at(vm_id, Instant(0)), memory))].into(),
     }
 }

@@ -137,9 +137,7 @@ async fn answer(reader: &Reader, reading: &Reading, asked: &Question, filter: &F
     let active: BTreeSet<Part> = [Part::ActiveTime].into();
     match asked.kind {
         Kind::Usage => breakdown(&reader.usage_breakdown(reading, &UsageQuestion { window, by, limit }, filter).await.unwrap()),
-        Kind::UsageSeries(step) => {
-            series(&reader.usage_series(reading, &UsageQuestion { window, by, limit }, filter, step).await.unwrap())
-        }
+        Kind::UsageSeries(step) => series(&reader.usage_series(reading, &UsageQuestion { window, by, limit }, filter, step).await.unwrap()),
         Kind::Switching => {
             let asked = SwitchQuestion { window, by, limit, transitions: Some(limit) };
             let answer = reader.switching(reading, &asked, filter).await.unwrap();

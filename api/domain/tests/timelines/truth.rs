@@ -134,7 +134,7 @@ impl Truth {
         let own: Vec<usize> = (0..self.executions.len()).filter(|at| self.executions[*at].vm.as_deref() == Some(vm)).collect();
         let mut instants: BTreeSet<i64> = [as_of.0].into();
         own.iter().for_each(|at| instants.extend([self.executions[*at].started_at.0, self.executions[*at].finished_at.0]));
-        self.states.get(vm).into_iter().flatten().for_each(|change| drop(instants.insert(change.at.0)));
+        self.states.get(vm).into_iter().flatten().for_each(|change| instants.extend([change.at.0]));
         self.touched.get(vm).into_iter().for_each(|(first, last)| instants.extend([first.0, last.0]));
         let (first, last) = (instants.first().copied().unwrap(), instants.last().copied().unwrap());
         instants.extend((first.div_euclid(HOUR_US)..=last.div_euclid(HOUR_US)).map(|hour| hour * HOUR_US));
@@ -209,7 +209,9 @@ impl Truth {
         let text = |texts: (String, String)| if *dimension == Dimension::Checkpoint { texts.0 } else { texts.1 };
         match execution.checkpoints.len() {
             0 => vec![(vec![None], 1.0)],
-            count => execution.checkpoints.iter().map(|version| (vec![Some(text(checkpoint_texts(version)))], 1.0 / count as f64)).collect(),
+            count => {
+                execution.checkpoints.iter().map(|version| (vec![Some(text(checkpoint_texts(version)))], 1.0 / count as f64)).collect()
+            }
         }
     }
 
