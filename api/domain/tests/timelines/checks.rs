@@ -18,7 +18,7 @@ use super::random::Random;
 use super::truth::{Hours, Switches, Truth};
 
 /// Windows of each kind.
-const WINDOWS: usize = 3;
+const WINDOWS: usize = 2;
 const MOST: usize = 10_000;
 
 /// What is asked, of whom, and what is true.

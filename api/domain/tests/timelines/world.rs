@@ -1,11 +1,11 @@
 //! One store with its clock, its writer and the workers that come and go.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::cell::part::{Family, Part};
 use plimsoll_domain::cell::plan::{Coarseness, DAY_HOURS};
-use plimsoll_domain::clock::{Clock as _, FixedClock};
+use plimsoll_domain::clock::{Clock, FixedClock};
 use plimsoll_domain::ingest::IngestSink as _;
 use plimsoll_domain::ingest::event::Event;
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
@@ -22,9 +22,58 @@ use super::events::{NOW_US, START_US, names};
 /// The plans, of which each has a reader.
 pub const PLANS: [Coarseness; 3] = [Coarseness::Days, Coarseness::Hours, Coarseness::Facts];
 
+/// A clock that stands until it is moved, and that may let a rival take the lease of the worker when it is looked at.
+pub struct StageClock {
+    fixed: FixedClock,
+    thief: Mutex<Thief>,
+}
+
+#[derive(Default)]
+struct Thief {
+    /// Looks until the rival comes; 0: it does not.
+    looks: usize,
+    rival: Option<TimelineWorker>,
+    now: Instant,
+}
+
+impl StageClock {
+    pub fn advance_us(&self, us: i64) {
+        self.fixed.advance_us(us);
+    }
+
+    /// Has the rival run at `now` when the clock is looked at for the n-th time from here.
+    pub fn steal(&self, looks: usize, rival: TimelineWorker, now: Instant) {
+        *self.thief.lock().unwrap() = Thief { looks, rival: Some(rival), now };
+    }
+
+    /// The rival, after it came.
+    pub fn rival(&self) -> TimelineWorker {
+        std::mem::take(&mut *self.thief.lock().unwrap()).rival.unwrap()
+    }
+
+    /// The rival, when this look is the one.
+    fn comes(&self) -> Option<(TimelineWorker, Instant)> {
+        let mut thief = self.thief.lock().unwrap();
+        let comes = thief.looks == 1;
+        thief.looks = thief.looks.saturating_sub(1);
+        thief.rival.take_if(|_| comes).map(|rival| (rival, thief.now))
+    }
+}
+
+impl Clock for StageClock {
+    fn now(&self) -> Instant {
+        if let Some((mut rival, now)) = self.comes() {
+            let taken = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(rival.run_once(now)));
+            assert!(!taken.unwrap().is_elsewhere);
+            self.thief.lock().unwrap().rival = Some(rival);
+        }
+        self.fixed.now()
+    }
+}
+
 pub struct World {
     pub store: Store,
-    pub clock: Arc<FixedClock>,
+    pub clock: Arc<StageClock>,
     pub readers: [Reader; 3],
     writer: WriterHandle,
     holders: u128,
@@ -58,7 +107,7 @@ impl Kept {
 impl World {
     /// An empty store in which machines, types and regions have been named.
     pub async fn open(database: &Database, now: Instant) -> Self {
-        let clock = Arc::new(FixedClock::at(now));
+        let clock = Arc::new(StageClock { fixed: FixedClock::at(now), thief: Mutex::default() });
         let store = database.open(Arc::clone(&clock) as _).await;
         let names = names();
         let mut tx = store.begin_write().await.unwrap();
