@@ -353,3 +353,7 @@ fn settle_causes(causes: &mut Vec<Option<Cause>>, holders: &[Holder], input: &Ho
         }
     }
 }
+
+#[cfg(test)]
+#[path = "hour_tests.rs"]
+mod tests;

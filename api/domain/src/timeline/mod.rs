@@ -10,5 +10,6 @@ pub mod facts;
 pub mod hour;
 pub mod life;
 pub mod rebuild;
+pub mod shapes;
 pub mod sweep;
 pub mod worker;

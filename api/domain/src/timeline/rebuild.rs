@@ -7,22 +7,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_entity::value::time::{HOUR_US, Instant, Window};
-use plimsoll_entity::value::varint::{Reader, put_i64, put_u64};
+use plimsoll_entity::value::varint::Reader;
 
 use super::carry::{decode, encode, pack_hour};
 use super::facts::Class;
 use super::hour::{Carry, HourFacts, HourInput, MachineView, Run, build};
+use super::shapes::{STATELESS, decode_lives, differences, encode_lives, last_hour_at, lives_of};
 use super::sweep::Holder;
 use crate::cell::part::{KEY_WIDTH, KeyColumn};
-use crate::machine::fleet::{Fleet, Shape};
+use crate::machine::fleet::Fleet;
 use crate::store::{Built, DirtyKind, GpuSampleFact, MachineHour, RunRow, Snapshot, StoreError, Touches};
 
 /// Marks that are looked at together.
 const MARKS_MAX: u64 = 20_000;
 /// Hours of which facts are read at once.
 const HOURS_PER_STEP: i32 = 48;
-/// The beginning of the life of a machine that never told a state.
-const STATELESS: i64 = i64::MIN;
 
 /// What has to be built.
 #[derive(Debug, Default)]
@@ -49,62 +48,6 @@ fn hour_of(at: Instant) -> i32 {
 pub const fn hour_window(hour: i32) -> Window {
     let start_us = hour as i64 * HOUR_US;
     Window::of(start_us, start_us + HOUR_US)
-}
-
-/// What a machine's hours depend on besides its facts: the shape of each life, from its first event on, and the GPU memory.
-fn lives_of(fleet: &Fleet, vm_id: u32, touches: &Touches) -> BTreeMap<i64, (Shape, i64)> {
-    let memory = touches.gpu_memory_bytes.unwrap_or(-1);
-    match fleet.machine(vm_id).map(|machine| &machine.timeline).filter(|timeline| !timeline.is_empty()) {
-        Some(timeline) => timeline.lives().iter().map(|life| (life.start.0, (fleet.shape_at(vm_id, life.start), memory))).collect(),
-        None => [(STATELESS, (fleet.shape_at(vm_id, Instant(0)), memory))].into(),
-    }
-}
-
-/// Until when a machine has hours: the last fact or the end of its last life, or now.
-fn last_hour_at(fleet: &Fleet, vm_id: u32, touches: &Touches, now: Instant) -> Instant {
-    let touched = touches.touched.map_or(Instant(i64::MIN), |(_, last)| last);
-    let life = fleet.machine(vm_id).and_then(|machine| machine.timeline.lives().last());
-    life.map_or(touched, |life| life.ended_at.map_or(now, |ended| ended.max(touched))).min(now)
-}
-
-/// Stretches in which two sets of lives differ; what holds for the first life holds before it as well.
-fn differences(one: &BTreeMap<i64, (Shape, i64)>, other: &BTreeMap<i64, (Shape, i64)>) -> Vec<(i64, i64)> {
-    let at = |lives: &BTreeMap<i64, (Shape, i64)>, at: i64| {
-        lives.range(..=at).next_back().or_else(|| lives.first_key_value()).map(|(_, shape)| *shape)
-    };
-    let starts: BTreeSet<i64> = one.keys().chain(other.keys()).copied().collect();
-    let ends = starts.iter().skip(1).copied().chain([i64::MAX]);
-    let mut differ: Vec<(i64, i64)> = starts.iter().copied().zip(ends).filter(|(start, _)| at(one, *start) != at(other, *start)).collect();
-    if let (Some(first), Some(stretch)) = (starts.first(), differ.first_mut())
-        && stretch.0 == *first
-    {
-        stretch.0 = i64::MIN;
-    }
-    differ
-}
-
-fn encode_lives(lives: &BTreeMap<i64, (Shape, i64)>) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (start, (shape, memory)) in lives {
-        put_i64(&mut out, *start);
-        put_u64(&mut out, u64::from(shape.slots));
-        put_u64(&mut out, u64::from(shape.gpus));
-        put_i64(&mut out, shape.v_cpus.map_or(-1, i64::from));
-        put_i64(&mut out, *memory);
-    }
-    out
-}
-
-fn decode_lives(bytes: &[u8]) -> Result<BTreeMap<i64, (Shape, i64)>, StoreError> {
-    let mut reader = Reader::new(bytes);
-    let mut lives = BTreeMap::new();
-    while !reader.is_empty() {
-        let start = reader.i64()?;
-        let (slots, gpus) = (reader.u32()?, reader.u32()?);
-        let v_cpus = u32::try_from(reader.i64()?).ok();
-        lives.insert(start, (Shape { slots, gpus, v_cpus }, reader.i64()?));
-    }
-    Ok(lives)
 }
 
 impl Pending {
