@@ -470,12 +470,12 @@ async fn tell_attributes(tx: &mut WriteTx, sorted: &Sorted<'_>, told: &[Told], n
     tx.attribute_tell(Attribute::ProjectDepartment, &departments).await
 }
 
-/// The memory of one GPU of each machine, by its latest sample with a total (equal instants: the highest index).
-fn gpu_memory(gpu_samples: &[Identified<'_, GpuSample>]) -> BTreeMap<u32, (Instant, u16, i64)> {
-    let mut newest: BTreeMap<u32, (Instant, u16, i64)> = BTreeMap::new();
+/// The memory of one GPU of each machine, by its latest sample with a total (equal instants: the largest).
+fn gpu_memory(gpu_samples: &[Identified<'_, GpuSample>]) -> BTreeMap<u32, (Instant, i64)> {
+    let mut newest: BTreeMap<u32, (Instant, i64)> = BTreeMap::new();
     for row in gpu_samples {
         if let Some(total) = row.event.memory_total_bytes {
-            let told = (row.event.at, row.event.gpu, total);
+            let told = (row.event.at, total);
             let known = newest.entry(row.id).or_insert(told);
             *known = (*known).max(told);
         }

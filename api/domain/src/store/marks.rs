@@ -66,18 +66,20 @@ impl WriteTx {
         self.insert(&Rows { table: "vm", count: touched.len(), columns }, clause).await.map(|_| ())
     }
 
-    /// Tells the memory of one GPU of machines (instant, GPU, bytes), unless something newer has been told.
+    /// Tells the memory of one GPU of machines (instant, bytes), unless something newer has been told, or more at that instant: the
+    /// order of arrival must not decide.
     ///
     /// # Errors
     /// [`StoreError::Write`] from the database.
-    pub async fn gpu_memory_tell(&mut self, told: &BTreeMap<u32, (Instant, u16, i64)>) -> Result<(), StoreError> {
+    pub async fn gpu_memory_tell(&mut self, told: &BTreeMap<u32, (Instant, i64)>) -> Result<(), StoreError> {
         let columns = vec![
             ("vm_id", ColumnData::Ints(told.keys().map(|vm| Some(i64::from(*vm))).collect())),
-            ("gpu_memory_bytes", ColumnData::Ints(told.values().map(|(.., bytes)| Some(*bytes)).collect())),
-            ("gpu_memory_at", ColumnData::Ints(told.values().map(|(at, ..)| Some(at.0)).collect())),
+            ("gpu_memory_bytes", ColumnData::Ints(told.values().map(|(_, bytes)| Some(*bytes)).collect())),
+            ("gpu_memory_at", ColumnData::Ints(told.values().map(|(at, _)| Some(at.0)).collect())),
         ];
         let clause = "ON CONFLICT (vm_id) DO UPDATE SET gpu_memory_bytes = excluded.gpu_memory_bytes, gpu_memory_at = excluded.gpu_memory_at \
-             WHERE vm.gpu_memory_at IS NULL OR vm.gpu_memory_at <= excluded.gpu_memory_at";
+             WHERE vm.gpu_memory_at IS NULL OR vm.gpu_memory_at < excluded.gpu_memory_at \
+             OR (vm.gpu_memory_at = excluded.gpu_memory_at AND vm.gpu_memory_bytes < excluded.gpu_memory_bytes)";
         self.insert(&Rows { table: "vm", count: told.len(), columns }, clause).await.map(|_| ())
     }
 }

@@ -299,7 +299,9 @@ impl Truth {
         for run in self.executions.iter().filter(|run| window.contains(run.finished_at)) {
             let Some((vm, peak)) = run.vm.as_ref().zip(run.gpu_memory_peak_bytes) else { continue };
             let told = |sample: &&GpuSample| sample.vm == *vm && sample.memory_total_bytes.is_some();
-            let Some(told) = self.gpu_samples.iter().filter(told).max_by_key(|sample| (sample.at, sample.gpu)) else { continue };
+            let Some(told) = self.gpu_samples.iter().filter(told).max_by_key(|sample| (sample.at, sample.memory_total_bytes)) else {
+                continue;
+            };
             let shape = self.fleet.shape_at(vm, run.finished_at);
             let gpus = match (shape.gpus, run.gpus.len()) {
                 (0, _) => continue,
