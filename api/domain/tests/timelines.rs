@@ -16,7 +16,7 @@ mod directory;
 #[path = "timelines/events.rs"]
 mod events;
 #[path = "any_plan/fleet.rs"]
-#[allow(dead_code, reason = "shared with another test")]
+#[allow(dead_code, clippy::double_ended_iterator_last, reason = "shared with another test")]
 mod fleet;
 #[path = "timelines/leases.rs"]
 mod leases;
