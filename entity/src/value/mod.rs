@@ -1,6 +1,7 @@
 //! Pure values: no database, no clock, no I/O.
 
 pub mod histogram;
+pub mod hours;
 pub mod label;
 pub mod moments;
 pub mod time;

@@ -142,6 +142,18 @@ impl Window {
         Self { start: Instant(start_us), end: Instant(end_us) }
     }
 
+    /// One hour since 1970.
+    #[must_use]
+    pub const fn of_hour(hour: i32) -> Self {
+        Self::of_hours(hour, hour + 1)
+    }
+
+    /// The hours since 1970 from `first` on, without `until`.
+    #[must_use]
+    pub const fn of_hours(first: i32, until: i32) -> Self {
+        Self::of(first as i64 * HOUR_US, until as i64 * HOUR_US)
+    }
+
     /// Length in microseconds; 0 when the window is empty.
     #[must_use]
     pub const fn length_us(self) -> i64 {

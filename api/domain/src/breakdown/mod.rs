@@ -59,7 +59,7 @@ pub enum BreakdownError {
 impl From<PendingError> for BreakdownError {
     fn from(error: PendingError) -> Self {
         match error {
-            PendingError::TooMany => Self::Limit(error.to_string()),
+            PendingError::TooMany | PendingError::TooManyRunning => Self::Limit(error.to_string()),
             PendingError::Store(error) => Self::Store(error),
         }
     }

@@ -1,6 +1,7 @@
 //! Reads what is derived from timelines: days from day cells, hours from machine-hours, and what the worker has not got to yet, or
 //! what cuts an hour, built from facts for the question.
 //!
+//! Jobs that run hold slots in the hours of the last day; those are built for the question, never kept.
 //! Invariant: what is gathered does not depend on how far the worker has come. Must not know: what the figures mean.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +15,12 @@ use super::gather::{Buckets, Gathered, Gathering, chunk_of, runs, wanted};
 use crate::cell::block::unpack;
 use crate::cell::part::{Family, KeyColumn, Part};
 use crate::cell::plan::{Breaks, DAY_HOURS};
+use crate::job::running::{running, since};
 use crate::store::{DerivedKind, Grain, HOURS_PER_READ, MachineHour, StoreError};
 use crate::timeline::carry::block_of;
 use crate::timeline::hour::HourFacts;
-use crate::timeline::rebuild::{Pending, derive, rebuild};
+use crate::timeline::rebuild::{Pending, Rebuild, Rebuilt, derive, rebuild};
+use crate::timeline::sweep::Holder;
 
 /// Machine-hours that one question builds by itself; the worker keeps them far below.
 const BUILT_MAX: usize = 40_000;
@@ -29,6 +32,8 @@ pub struct Timelines<'a> {
     pending: Pending,
     /// What was built for this question, by machine and hour.
     rebuilt: BTreeMap<u32, BTreeMap<i32, MachineHour>>,
+    /// Jobs that hold slots without an execution.
+    jobs: BTreeMap<u32, Vec<Holder>>,
 }
 
 /// The day family that holds what is asked about; none: machine-hours must be read.
@@ -40,25 +45,53 @@ pub fn day_family(asked: &Gathering<'_>, families: &[Family]) -> Option<Family> 
 }
 
 impl<'a> Timelines<'a> {
-    /// Timelines up to an instant.
+    /// Timelines of executions up to an instant.
     ///
     /// # Errors
     /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
     pub async fn until(reading: &'a Reading, until: Instant) -> Result<Self, BreakdownError> {
+        Self::of(reading, until, BTreeMap::new()).await
+    }
+
+    /// Timelines up to an instant in which jobs that run hold slots before their executions arrive.
+    ///
+    /// # Errors
+    /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
+    pub async fn with_jobs(reading: &'a Reading, until: Instant) -> Result<Self, BreakdownError> {
+        let now = reading.snapshot.as_of;
+        let jobs = if since(now) < until { running(&reading.snapshot, now).await? } else { BTreeMap::new() };
+        Self::of(reading, until, jobs).await
+    }
+
+    async fn of(reading: &'a Reading, until: Instant, jobs: BTreeMap<u32, Vec<Holder>>) -> Result<Self, BreakdownError> {
         let (snapshot, fleet, now) = (&reading.snapshot, &*reading.fleet, reading.snapshot.as_of);
         let until = Instant(until.0.saturating_add(HOUR_US - 1)).hour();
-        let pending = Pending::of(snapshot, fleet, now).await?;
-        let waiting: usize = pending.hours.values().map(|hours| hours.range(..until).count()).sum();
-        if pending.is_cut || waiting > BUILT_MAX {
-            return Err(BreakdownError::Limit(format!(
-                "the timelines of {waiting} machine-hours are being built after a large ingest: ask again in a minute"
-            )));
+        let mut pending = Pending::of(snapshot, fleet, now).await?;
+        let waiting: u64 = pending.hours.values().map(|hours| hours.count_before(until)).sum();
+        if pending.is_cut || waiting > BUILT_MAX as u64 {
+            return Err(too_many(waiting));
+        }
+        let mut hours_left = BUILT_MAX;
+        for (vm, jobs) in &jobs {
+            let first = jobs.iter().map(|job| job.started_at.hour()).min().unwrap_or(i32::MAX);
+            let last = now.hour().min(until - 1);
+            pending.hours.entry(*vm).or_default().insert(first, last);
+            hours_left += usize::try_from(last - first + 1).unwrap_or(0);
         }
         let mut rebuilt = BTreeMap::new();
-        for (vm, hours) in pending.hours.iter().filter(|(_, hours)| hours.first().is_some_and(|first| *first < until)) {
-            rebuilt.insert(*vm, rebuild(snapshot, pending.view(fleet, *vm), hours, until, now).await?);
+        for (vm, dirty) in &pending.hours {
+            let jobs = jobs.get(vm).map_or(&[][..], Vec::as_slice);
+            let asked = Rebuild { snapshot, machine: pending.view(fleet, *vm), jobs, dirty, until, now, hours_max: hours_left };
+            let Rebuilt { hours, rest } = rebuild(asked).await?;
+            if rest.is_some() {
+                return Err(too_many(waiting));
+            }
+            hours_left -= hours.len();
+            if !hours.is_empty() {
+                rebuilt.insert(*vm, hours);
+            }
         }
-        Ok(Self { reading, pending, rebuilt })
+        Ok(Self { reading, pending, rebuilt, jobs })
     }
 
     /// Gathers parts of a family of machine-hours; `days` are the families that its days may be read from.
@@ -170,7 +203,8 @@ impl<'a> Timelines<'a> {
             .filter(|vm| allows_machine(asked.filter, *vm))
             .collect();
         for vm in machines {
-            let facts = derive(snapshot, self.pending.view(fleet, vm), self.rebuilt.get(&vm), clip, snapshot.as_of).await?;
+            let jobs = self.jobs.get(&vm).map_or(&[][..], Vec::as_slice);
+            let (facts, _) = derive(snapshot, self.pending.view(fleet, vm), self.rebuilt.get(&vm), jobs, clip).await?;
             self.add_facts(gathered, asked, family, &facts, tile).await?;
         }
         Ok(())
@@ -192,6 +226,10 @@ impl<'a> Timelines<'a> {
             _ => gathered.add_facts(sources, asked, &facts.time, tile).await,
         }
     }
+}
+
+fn too_many(waiting: u64) -> BreakdownError {
+    BreakdownError::Limit(format!("the timelines of {waiting} machine-hours are being built after a large ingest: ask again in a minute"))
 }
 
 fn allows_machine(filter: &Filter, vm: u32) -> bool {

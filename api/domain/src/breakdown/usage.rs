@@ -181,7 +181,7 @@ impl Reader {
     ) -> Result<Breakdown<UsageFigures>, BreakdownError> {
         check(asked.window, &asked.by, asked.limit)?;
         let window = widened(asked.window);
-        let timelines = Timelines::until(reading, window.end).await?;
+        let timelines = Timelines::with_jobs(reading, window.end).await?;
         let (_, spent) = self.spent(&timelines, &[window], &asked.by, filter).await?;
         let table = table::order(reading.sources(), &asked.by, spent.ranked(), asked.limit).await?;
         let by: Arc<[Dimension]> = asked.by.clone().into();
@@ -223,7 +223,7 @@ impl Reader {
         check(asked.window, &asked.by, asked.limit)?;
         let window = widened(asked.window);
         let tiles = tiles(window, step)?;
-        let timelines = Timelines::until(reading, window.end).await?;
+        let timelines = Timelines::with_jobs(reading, window.end).await?;
         let (_, spent) = self.spent(&timelines, &tiles, &asked.by, filter).await?;
         let table = table::order(reading.sources(), &asked.by, spent.ranked(), asked.limit).await?;
         let by: Arc<[Dimension]> = asked.by.clone().into();

@@ -16,7 +16,7 @@ pub mod sweep;
 
 use std::sync::Arc;
 
-use plimsoll_entity::value::time::{HOUR_US, Instant, Step, Window};
+use plimsoll_entity::value::time::{Instant, Step, Window};
 use rustc_hash::FxHashMap;
 
 use crate::breakdown::dimension::Dimension;
@@ -166,7 +166,7 @@ impl<'a> Counting<'a> {
             let block = snapshot.execution_pack(hour).await?.ok_or(StoreError::Inconsistent("pack"))?;
             pack::decode(hour, &block).map_err(StoreError::from)?
         } else {
-            snapshot.execution_span_list(hour_window(hour), self.window.end, &self.columns).await?
+            snapshot.execution_span_list(Window::of_hour(hour), self.window.end, &self.columns).await?
         };
         let mut executions: Vec<Counted> = spans
             .into_iter()
@@ -252,10 +252,6 @@ impl<'a> Counting<'a> {
             total,
         })
     }
-}
-
-const fn hour_window(hour: i32) -> Window {
-    Window::of(hour as i64 * HOUR_US, (hour as i64 + 1) * HOUR_US)
 }
 
 fn too_many_keys() -> BreakdownError {

@@ -4,10 +4,9 @@
 //! long it ran, how long it waited and one (0: unknown), the columns of its key; all varints.
 //! Invariant: decoding gives what was encoded, in that order. Must not know: who keeps the bytes.
 
-use plimsoll_entity::value::time::Instant;
+use plimsoll_entity::value::time::{Instant, Window};
 use plimsoll_entity::value::varint::{Reader, Truncated, put_u64};
 
-use super::hour_window;
 use crate::cell::part::KEY_WIDTH;
 use crate::store::ExecutionSpan;
 
@@ -15,7 +14,7 @@ use crate::store::ExecutionSpan;
 #[must_use]
 pub fn encode(hour: i32, mut spans: Vec<ExecutionSpan>) -> Vec<u8> {
     spans.sort_by_key(|span| std::cmp::Reverse(span.finished_at));
-    let (mut out, mut before) = (Vec::new(), hour_window(hour).end);
+    let (mut out, mut before) = (Vec::new(), Window::of_hour(hour).end);
     put_u64(&mut out, spans.len() as u64);
     for span in spans {
         put_u64(&mut out, (before.0 - span.finished_at.0) as u64);
@@ -37,7 +36,7 @@ pub fn decode(hour: i32, block: &[u8]) -> Result<Vec<ExecutionSpan>, Truncated> 
     let count = reader.u64()?;
     // Each takes a byte at least for each of its numbers: a damaged count asks for no more room than the block has bytes.
     let mut spans = Vec::with_capacity((count as usize).min(block.len()));
-    let mut before = hour_window(hour).end;
+    let mut before = Window::of_hour(hour).end;
     for _ in 0..count {
         let finished_at = back(before, reader.u64()?)?;
         let started_at = back(finished_at, reader.u64()?)?;

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use plimsoll_entity::value::time::Instant;
+use plimsoll_entity::value::time::{Instant, Window};
 
-use super::{hour_window, pack};
+use super::pack;
 use crate::cell::part::KeyColumn;
 use crate::store::{Store, StoreError};
 
@@ -64,7 +64,7 @@ impl Packer {
         self.seen = found.into_iter().collect();
         let mut packs = Vec::with_capacity(quiet.len());
         for (hour, executions) in quiet {
-            let spans = snapshot.execution_span_list(hour_window(hour), hour_window(hour).end, &COLUMNS).await?;
+            let spans = snapshot.execution_span_list(Window::of_hour(hour), Window::of_hour(hour).end, &COLUMNS).await?;
             // Counted otherwise than they are: a pack would never hold.
             if spans.len() as i64 == executions {
                 packs.push((hour, executions, pack::encode(hour, spans)));

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use plimsoll_entity::value::label::JobState;
 use plimsoll_entity::value::time::Instant;
 use uuid::Uuid;
 
@@ -14,11 +13,13 @@ use super::identity::{event_id, event_instant};
 use super::job_marks::NamedByUuid;
 use super::resolve::{Names, Resolved, resolve};
 use super::rows::{self, Identified};
-use super::writer::{DirtyMarks, WriterState};
+use super::writer::WriterState;
 use crate::cell::delta::delta_blocks;
 use crate::cell::fact::MeasuredExecution;
 use crate::cell::part::Family;
-use crate::store::{Attribute, ColumnData, ExecutionFact, Kind, NameDimension, OR_IGNORE, Rows, Store, StoreError, Value, WriteTx};
+use crate::store::{
+    Attribute, ColumnData, DirtyMarks, ExecutionFact, Kind, NameDimension, OR_IGNORE, Rows, Store, StoreError, Value, WriteTx,
+};
 
 /// Races with other processes over the same keys that one transaction bears.
 const KEY_ROUNDS_MAX: usize = 5;
@@ -303,9 +304,9 @@ async fn insert_facts(
     deltas.extend(delta_blocks(&[Family::GpuSample], &rows::gpu_sample_facts(&gpu_samples)));
     deltas.extend(execution_deltas.await.map_err(|source| StoreError::Encode(Box::new(source)))?);
     tx.delta_append(deltas, now).await?;
-    let mut marks = dirty_marks(sorted, &told, &vm_samples, &gpu_samples, names);
+    let mut marks = dirty_marks(sorted, &told, &gpu_samples);
     mark_jobs(&mut marks, sorted, known.named_by_uuid);
-    tx.dirty_append(marks.encode()).await?;
+    tx.dirty_append(marks).await?;
     tell_attributes(tx, sorted, &told, names).await?;
     tx.vm_touch(&touched(sorted, &told, &vm_samples, &gpu_samples)).await?;
     tx.gpu_memory_tell(&gpu_memory(&gpu_samples)).await?;
@@ -387,25 +388,15 @@ async fn insert_samples<'e, E>(
     Err(StoreError::Contended)
 }
 
-fn dirty_marks(
-    sorted: &Sorted<'_>,
-    told: &[Told],
-    vm_samples: &[Identified<'_, VmSample>],
-    gpu_samples: &[Identified<'_, GpuSample>],
-    names: &Resolved<'_>,
-) -> DirtyMarks {
+fn dirty_marks(sorted: &Sorted<'_>, told: &[Told], gpu_samples: &[Identified<'_, GpuSample>]) -> DirtyMarks {
     let mut marks = DirtyMarks::default();
-    let vm = |name: Option<&String>| name.and_then(|name| names.simple(NameDimension::Vm, name)).unwrap_or(0);
     for (row, told) in sorted.executions.iter().zip(told) {
-        marks.machine(told.vm, row.event.started_at, row.event.finished_at);
+        // What lies between follows from what the first hour hands on.
+        marks.machine(told.vm, row.event.started_at);
+        marks.machine(told.vm, row.event.finished_at);
     }
-    for row in sorted.jobs.iter().filter(|row| row.event.state == JobState::Running) {
-        marks.machine(vm(row.event.vm.as_ref()), row.event.at, row.event.at);
-    }
-    sorted.loads.iter().for_each(|row| marks.machine(row.id, row.event.started_at, row.event.finished_at));
-    sorted.vm_states.iter().for_each(|row| marks.machine(row.id, row.event.at, row.event.at));
-    vm_samples.iter().for_each(|row| marks.machine(row.id, row.event.at, row.event.at));
-    gpu_samples.iter().for_each(|row| marks.machine(row.id, row.event.at, row.event.at));
+    sorted.vm_states.iter().for_each(|row| marks.machine(row.id, row.event.at));
+    gpu_samples.iter().for_each(|row| marks.machine(row.id, row.event.at));
     marks
 }
 

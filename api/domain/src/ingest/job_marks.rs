@@ -12,8 +12,7 @@ use uuid::Uuid;
 use super::commit::Identity;
 use super::event::Event;
 use super::rows::job_key;
-use super::writer::DirtyMarks;
-use crate::store::{Kind, StoreError, Value, WriteTx};
+use crate::store::{DirtyMarks, Kind, StoreError, Value, WriteTx};
 
 /// Key of the lock that keeps the first job that is named by a UUID apart from executions that name none: "jobs" in ASCII.
 const LOCK: i64 = 0x6a6f_6273;

@@ -5,12 +5,11 @@
 //! facts, keys, delta cells and dirty marks of an event are in one transaction.
 //! Must not know: JSON, HTTP, what the figures mean.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use plimsoll_entity::value::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
-use uuid::Uuid;
 
 use super::commit::{Batch, Identity, commit};
 use super::event::Event;
@@ -18,7 +17,7 @@ use super::identity::content_hash;
 use super::job_marks::NamedByUuid;
 use super::resolve::Names;
 use super::{IngestError, IngestSink, Written};
-use crate::store::{DirtyKind, Store, StoreError, encode_days};
+use crate::store::{Store, StoreError};
 
 /// Requests that wait for the writer at most; one more is told to come back.
 const QUEUE_REQUESTS_MAX: usize = 1_024;
@@ -176,98 +175,5 @@ impl Writer {
                 done => return done,
             }
         }
-    }
-}
-
-/// Machines (with the hours that something touched) and jobs that have to be derived again.
-#[derive(Debug, Default)]
-pub struct DirtyMarks {
-    /// Hours of each machine as disjoint stretches (first, last).
-    machine_hours: BTreeMap<u32, BTreeMap<i32, i32>>,
-    jobs: Vec<Uuid>,
-    job_days: BTreeSet<i32>,
-}
-
-impl DirtyMarks {
-    /// Marks the hours of a machine from `from` to `to`.
-    pub fn machine(&mut self, vm: u32, from: Instant, to: Instant) {
-        if vm == 0 {
-            return;
-        }
-        let stretches = self.machine_hours.entry(vm).or_default();
-        let (mut first, mut last) = (from.hour(), to.hour());
-        // Stretches that overlap or touch become one.
-        while let Some((start, end)) = stretches.range(..=last.saturating_add(1)).next_back().map(|(start, end)| (*start, *end)) {
-            if end < first.saturating_sub(1) {
-                break;
-            }
-            stretches.remove(&start);
-            (first, last) = (first.min(start), last.max(end));
-        }
-        stretches.insert(first, last);
-    }
-
-    /// Marks a job.
-    pub fn job(&mut self, key: Uuid) {
-        self.jobs.push(key);
-    }
-
-    /// Marks a day on which an execution has arrived that is a job of its own.
-    pub fn job_day(&mut self, day: i32) {
-        self.job_days.insert(day);
-    }
-
-    /// The marks as the database keeps them: kind and packed subjects.
-    #[must_use]
-    pub fn encode(mut self) -> Vec<(DirtyKind, Vec<u8>)> {
-        use plimsoll_entity::value::varint::{put_i64, put_u64};
-        let mut encoded = Vec::new();
-        if !self.machine_hours.is_empty() {
-            let mut out = Vec::new();
-            for (vm, stretches) in self.machine_hours {
-                put_u64(&mut out, u64::from(vm));
-                put_u64(&mut out, stretches.len() as u64);
-                for (first, last) in stretches {
-                    put_i64(&mut out, i64::from(first));
-                    put_u64(&mut out, u64::from(last.abs_diff(first)));
-                }
-            }
-            encoded.push((DirtyKind::MachineHours, out));
-        }
-        if !self.jobs.is_empty() {
-            self.jobs.sort_unstable();
-            self.jobs.dedup();
-            encoded.push((DirtyKind::Jobs, self.jobs.iter().flat_map(|key| *key.as_bytes()).collect()));
-        }
-        if !self.job_days.is_empty() {
-            encoded.push((DirtyKind::JobDays, encode_days(&self.job_days)));
-        }
-        encoded
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use plimsoll_entity::value::time::HOUR_US;
-    use plimsoll_entity::value::varint::Reader;
-
-    use super::*;
-
-    #[test]
-    fn marks_of_one_machine_are_few_stretches() {
-        let mut marks = DirtyMarks::default();
-        marks.machine(3, Instant(5 * HOUR_US), Instant(6 * HOUR_US));
-        marks.machine(3, Instant(2 * HOUR_US), Instant(2 * HOUR_US));
-        marks.machine(3, Instant(7 * HOUR_US), Instant(7 * HOUR_US));
-        marks.machine(3, Instant(6 * HOUR_US), Instant(6 * HOUR_US));
-        marks.machine(0, Instant(0), Instant(0));
-        marks.job(Uuid::from_u128(9));
-        marks.job(Uuid::from_u128(9));
-        let encoded = marks.encode();
-        assert_eq!(encoded.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [DirtyKind::MachineHours, DirtyKind::Jobs]);
-        let mut reader = Reader::new(&encoded[0].1);
-        assert_eq!((reader.u64(), reader.u64()), (Ok(3), Ok(2)));
-        assert_eq!((reader.i64(), reader.u64(), reader.i64(), reader.u64(), reader.is_empty()), (Ok(2), Ok(0), Ok(5), Ok(2), true));
-        assert_eq!(encoded[1].1.len(), 16);
     }
 }

@@ -132,6 +132,7 @@ mod tests {
             attempt,
             combination_id: 50,
             ids: [0; 5],
+            gpus: Vec::new(),
         }
     }
 

@@ -9,4 +9,5 @@
 pub mod history;
 pub mod listing;
 pub mod pending;
+pub mod running;
 pub mod worker;

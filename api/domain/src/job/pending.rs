@@ -14,6 +14,8 @@ use crate::store::{Attempt, DerivedKind, JobChange, JobFact, JobMarks, Snapshot,
 
 /// Jobs that an answer works out for itself; the worker keeps the marks far below.
 pub const MARKED_JOBS_MAX: usize = 100_000;
+/// Jobs that run at once, of which an answer still tells which slots they hold.
+pub const RUNNING_JOBS_MAX: usize = 100_000;
 /// Marks that an answer reads.
 const MARKS_MAX: usize = 20_000;
 /// Jobs whose facts are held at a time.
@@ -25,6 +27,9 @@ pub enum PendingError {
     /// There are too many.
     #[error("more than {MARKED_JOBS_MAX} jobs have arrived that have not been worked out yet: ask again later")]
     TooMany,
+    /// Too many run at once.
+    #[error("more than {RUNNING_JOBS_MAX} jobs are running: ask about hours that are older than a day")]
+    TooManyRunning,
     /// The store failed.
     #[error("cannot read jobs")]
     Store(#[from] StoreError),

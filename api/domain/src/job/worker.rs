@@ -129,7 +129,7 @@ impl JobWorker {
         self.check(&mut tx, lease).await?;
         tx.job_replace(&told).await?;
         tx.derived_day_drop(DerivedKind::Jobs, &days).await?;
-        tx.job_mark_delete(&marks.seqs).await?;
+        tx.dirty_delete(&marks.seqs).await?;
         tx.commit().await?;
         self.open_days.extend(days.into_iter().map(|day| (day, now)));
         Ok(Some(marks.keys.len()))
@@ -175,7 +175,7 @@ impl JobWorker {
             let pending = match Pending::read(&snapshot).await {
                 Ok(pending) => pending,
                 // Marks come first.
-                Err(PendingError::TooMany) => break,
+                Err(PendingError::TooMany | PendingError::TooManyRunning) => break,
                 Err(PendingError::Store(error)) => return Err(error),
             };
             if pending.touches(day) {

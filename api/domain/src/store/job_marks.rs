@@ -8,14 +8,12 @@ use std::collections::BTreeSet;
 use plimsoll_entity::value::varint::{Reader, put_i64};
 use uuid::Uuid;
 
-use super::{DirtyKind, Snapshot, StoreError, WriteTx};
+use super::{DirtyKind, Snapshot, StoreError};
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 16;
 /// Marks that one statement reads.
 const MARKS_PER_READ: usize = 256;
-/// Marks that one statement deletes.
-const MARKS_PER_DELETE: usize = 500;
 
 /// Marks of jobs and days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +30,7 @@ pub struct JobMarks {
 
 /// Days as a mark keeps them: distances, each a varint.
 #[must_use]
-pub fn encode_days(days: &BTreeSet<i32>) -> Vec<u8> {
+pub(super) fn encode_days(days: &BTreeSet<i32>) -> Vec<u8> {
     let mut out = Vec::with_capacity(days.len() * 2 + 2);
     let mut before = 0;
     for day in days {
@@ -99,20 +97,6 @@ impl Snapshot {
                 return Ok(());
             }
         }
-    }
-}
-
-impl WriteTx {
-    /// Deletes marks that have been worked off.
-    ///
-    /// # Errors
-    /// [`StoreError::Write`] from the database.
-    pub async fn job_mark_delete(&mut self, seqs: &[i64]) -> Result<(), StoreError> {
-        for chunk in seqs.chunks(MARKS_PER_DELETE) {
-            let list = chunk.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
-            self.execute(&format!("DELETE FROM dirty_mark WHERE seq IN ({list})"), &[]).await?;
-        }
-        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, StreamTrait};
 use uuid::Uuid;
 
 use super::dialect::render;
+use super::facts::decode_gpus;
 use super::{ColumnData, Rows, Snapshot, StoreError, WriteTx};
 
 /// Keys of one statement.
@@ -130,6 +131,8 @@ pub struct JobChange {
     pub combination_id: u32,
     /// Application, user, department, project, machine.
     pub ids: [u32; 5],
+    /// GPU indices named, ascending.
+    pub gpus: Vec<u16>,
 }
 
 pub(super) const IDS: [&str; 5] = ["application_id", "user_id", "department_id", "project_id", "vm_id"];
@@ -176,6 +179,8 @@ fn attempt(row: &QueryResult) -> Result<Attempt, StoreError> {
 }
 
 fn change(row: &QueryResult) -> Result<JobChange, StoreError> {
+    let gpus: Option<Vec<u8>> = row.try_get_by_index(12).map_err(StoreError::read)?;
+    let gpus = decode_gpus(gpus.as_deref())?;
     let read = |state| {
         Ok(JobChange {
             job_key: row.try_get_by_index(0)?,
@@ -186,6 +191,7 @@ fn change(row: &QueryResult) -> Result<JobChange, StoreError> {
             attempt: row.try_get_by_index(5)?,
             combination_id: id(row, 6)?,
             ids: ids(row, 7)?,
+            gpus,
         })
     };
     read(state(row, 4)?).map_err(StoreError::read)
@@ -275,7 +281,7 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError::Read`] from the database.
     pub async fn job_change_list(&self, keys: &[Uuid]) -> Result<Vec<JobChange>, StoreError> {
-        let sql = format!("SELECT job_key, id, job, at, state, attempt, combination_id, {} FROM job_event", IDS.join(", "));
+        let sql = format!("SELECT job_key, id, job, at, state, attempt, combination_id, {}, gpus FROM job_event", IDS.join(", "));
         self.of_jobs(&sql, keys, change).await
     }
 

@@ -1,6 +1,6 @@
-//! Dirty marks, and what machines have told of their GPUs.
+//! What machines have told of their GPUs, and when they were touched.
 //!
-//! Invariant: marks are only appended; whoever works them off deletes those that its snapshot held.
+//! Invariant: rows are written in the order of machines, so that two writers never wait for each other in a circle.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,30 +8,7 @@ use plimsoll_entity::value::time::Instant;
 
 use super::{ColumnData, Rows, StoreError, WriteTx};
 
-/// What a dirty mark is about. Codes stand in the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i16)]
-pub enum DirtyKind {
-    /// Machine, number of stretches, for each its first hour and how many follow: varints.
-    MachineHours = 1,
-    /// Job keys, 16 bytes each.
-    Jobs = 2,
-    /// Days on which executions have arrived that are jobs of their own.
-    JobDays = 3,
-}
-
 impl WriteTx {
-    /// Appends dirty marks.
-    ///
-    /// # Errors
-    /// [`StoreError::Write`] from the database.
-    pub async fn dirty_append(&mut self, marks: Vec<(DirtyKind, Vec<u8>)>) -> Result<(), StoreError> {
-        let (kinds, subjects): (Vec<_>, Vec<_>) = marks.into_iter().map(|(kind, subjects)| (Some(kind as i64), Some(subjects))).unzip();
-        let count = kinds.len();
-        let columns = vec![("kind", ColumnData::Ints(kinds)), ("subjects", ColumnData::Bytes(subjects))];
-        self.insert(&Rows { table: "dirty_mark", count, columns }, "").await.map(|_| ())
-    }
-
     /// Raises the highest GPU index of machines; whether any was raised.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use sea_orm::{EntityTrait, QueryResult};
 use uuid::Uuid;
 
 use super::facts::{decode_gpus, gpu_sample_columns};
-use super::{ColumnData, DirtyKind, GpuSampleFact, Rows, Snapshot, StoreError, Value, WriteTx};
+use super::{ColumnData, GpuSampleFact, Rows, Snapshot, StoreError, Value, WriteTx};
 
 /// Blocks read for one question at a time, in hours.
 pub const HOURS_PER_READ: i32 = 6;
@@ -210,17 +210,6 @@ impl Snapshot {
         let value: i64 = rows.first().ok_or(StoreError::Inconsistent("counter"))?.try_get_by_index(0).map_err(StoreError::read)?;
         i32::try_from(value).map_err(|_| StoreError::Inconsistent("counter"))
     }
-
-    /// Marks of one kind, the oldest first: place and subjects.
-    ///
-    /// # Errors
-    /// [`StoreError::Read`] from the database.
-    pub async fn mark_list(&self, kind: DirtyKind, limit: u64) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
-        let sql = format!("SELECT seq, subjects FROM dirty_mark WHERE kind = ? ORDER BY seq LIMIT {limit}");
-        let rows = self.rows(&sql, vec![(kind as i16).into()]).await?;
-        let pair = |row: QueryResult| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
-        rows.into_iter().map(|row| pair(row).map_err(StoreError::read)).collect()
-    }
 }
 
 impl WriteTx {
@@ -271,17 +260,5 @@ impl WriteTx {
     /// [`StoreError::Write`] from the database.
     pub async fn timeline_next_hour_set(&mut self, hour: i32) -> Result<(), StoreError> {
         self.execute("UPDATE counter SET value = ? WHERE name = 'timeline_next_hour'", &[Value::Int(hour.into())]).await.map(|_| ())
-    }
-
-    /// Deletes marks.
-    ///
-    /// # Errors
-    /// [`StoreError::Write`] from the database.
-    pub async fn mark_delete(&mut self, seqs: &[i64]) -> Result<(), StoreError> {
-        for chunk in seqs.chunks(500) {
-            let list = chunk.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
-            self.execute(&format!("DELETE FROM dirty_mark WHERE seq IN ({list})"), &[]).await?;
-        }
-        Ok(())
     }
 }

@@ -132,6 +132,12 @@ impl MachineView<'_> {
         pieces
     }
 
+    /// The first hour in `from..until` in which the machine is held.
+    #[must_use]
+    pub fn held_from(&self, from: i32, until: i32) -> Option<i32> {
+        if from >= until { None } else { self.segments(Window::of_hours(from, until)).first().map(|segment| segment.window.start.hour()) }
+    }
+
     fn state_at_end(&self, window: Window) -> Option<(VmState, Option<Instant>)> {
         let timeline = &self.fleet.machine(self.vm_id)?.timeline;
         let last = Window { start: Instant(window.end.0 - 1), end: window.end };
@@ -343,7 +349,8 @@ fn owned_samples(input: &HourInput<'_>, clip: Window, runs: &[Run]) -> Vec<Owned
 fn settle_causes(causes: &mut Vec<Option<Cause>>, holders: &[Holder], input: &HourInput<'_>) {
     let slots = input.machine.shape_at(Instant(input.hour.end.0 - 1)).slots;
     causes.resize(causes.len().max(slots as usize), None);
-    for holder in holders.iter().filter(|holder| holder.finished_at <= input.hour.end) {
+    // Whoever ends with the hour is in flight still.
+    for holder in holders.iter().filter(|holder| holder.finished_at < input.hour.end) {
         for (slot, cause) in (0_u32..).zip(causes.iter_mut()) {
             let later = cause.as_ref().is_none_or(|cause| (cause.finished_at, cause.id) < (holder.finished_at, holder.id));
             if later && holder.holds(slot, slots) {

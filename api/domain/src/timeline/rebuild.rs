@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plimsoll_entity::value::time::{HOUR_US, Instant, Window};
-use plimsoll_entity::value::varint::Reader;
+use plimsoll_entity::value::hours::Hours;
+use plimsoll_entity::value::time::{Instant, Window};
 
 use super::carry::{decode, encode, pack_hour};
 use super::facts::Class;
@@ -16,7 +16,7 @@ use super::shapes::{STATELESS, decode_lives, differences, encode_lives, last_hou
 use super::sweep::Holder;
 use crate::cell::part::{KEY_WIDTH, KeyColumn};
 use crate::machine::fleet::Fleet;
-use crate::store::{Built, DirtyKind, GpuSampleFact, MachineHour, RunRow, Snapshot, StoreError, Touches};
+use crate::store::{Built, GpuSampleFact, MachineHour, MachineMarks, RunRow, Snapshot, StoreError, Touches};
 
 /// Marks that are looked at together.
 const MARKS_MAX: u64 = 20_000;
@@ -27,7 +27,7 @@ const HOURS_PER_STEP: i32 = 48;
 #[derive(Debug, Default)]
 pub struct Pending {
     /// Hours of each machine.
-    pub hours: BTreeMap<u32, BTreeSet<i32>>,
+    pub hours: BTreeMap<u32, Hours>,
     /// The marks that said so.
     pub marks: Vec<i64>,
     /// What the hours will have been built with, where that is news.
@@ -38,31 +38,15 @@ pub struct Pending {
     pub is_cut: bool,
 }
 
-/// An instant as hours since 1970, kept within what an hour can be.
-fn hour_of(at: Instant) -> i32 {
-    at.hour()
-}
-
-/// The window of an hour.
-#[must_use]
-pub const fn hour_window(hour: i32) -> Window {
-    let start_us = hour as i64 * HOUR_US;
-    Window::of(start_us, start_us + HOUR_US)
-}
-
 impl Pending {
     /// What has to be built as of `now`, up to and with its hour.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn of(snapshot: &Snapshot, fleet: &Fleet, now: Instant) -> Result<Self, StoreError> {
-        let mut pending = Self { touches: snapshot.touches_list().await?, ..Self::default() };
-        let marks = snapshot.mark_list(DirtyKind::MachineHours, MARKS_MAX).await?;
-        pending.is_cut = marks.len() as u64 == MARKS_MAX;
-        for (seq, subjects) in marks {
-            pending.add_mark(&subjects)?;
-            pending.marks.push(seq);
-        }
+        let MachineMarks { seqs, hours, has_more } = snapshot.machine_mark_list(MARKS_MAX).await?;
+        let touches = snapshot.touches_list().await?;
+        let mut pending = Self { hours, marks: seqs, touches, is_cut: has_more, ..Self::default() };
         let (built, next_hour) = (snapshot.built_list().await?, snapshot.timeline_next_hour().await?);
         let machines: BTreeSet<u32> = fleet.machines().map(|(vm, _)| vm).chain(pending.touches.keys().copied()).collect();
         for vm in machines {
@@ -70,19 +54,6 @@ impl Pending {
             pending.add_unbuilt(fleet, vm, next_hour, now);
         }
         Ok(pending)
-    }
-
-    fn add_mark(&mut self, subjects: &[u8]) -> Result<(), StoreError> {
-        let mut reader = Reader::new(subjects);
-        while !reader.is_empty() {
-            let hours = self.hours.entry(reader.u32()?).or_default();
-            for _ in 0..reader.u64()? {
-                let first = i32::try_from(reader.i64()?).map_err(|_| StoreError::Inconsistent("dirty mark"))?;
-                let more = i32::try_from(reader.u64()?).map_err(|_| StoreError::Inconsistent("dirty mark"))?;
-                hours.extend(first..=first.saturating_add(more));
-            }
-        }
-        Ok(())
     }
 
     /// Lives that have another shape than the one that their hours were built with; a machine without states whose touches reach
@@ -103,25 +74,25 @@ impl Pending {
         if let (Some(first), false) = (first, known.is_empty()) {
             let last = last_hour_at(fleet, vm, &touches, now);
             for (from, to) in differences(&known, &lives) {
-                hours.extend(hour_of(Instant(from).max(first))..=hour_of(Instant(to).min(last)));
+                hours.insert(Instant(from).max(first).hour(), Instant(to).min(last).hour());
             }
         }
         let known_touched = built.and_then(|built| built.touched);
         if let (false, true, Some((from, to))) = (stateless, known.contains_key(&STATELESS), known_touched) {
             // It was taken as RUNNING for as long as it was touched.
-            hours.extend(hour_of(from)..=hour_of(to));
+            hours.insert(from.hour(), to.hour());
         }
         if let (true, Some((from, to))) = (stateless, touches.touched) {
             match known_touched {
                 Some((known_from, known_to)) => {
                     if from < known_from {
-                        hours.extend(hour_of(from)..=hour_of(known_from));
+                        hours.insert(from.hour(), known_from.hour());
                     }
                     if to > known_to {
-                        hours.extend(hour_of(known_to)..=hour_of(to));
+                        hours.insert(known_to.hour(), to.hour());
                     }
                 }
-                None => hours.extend(hour_of(from)..=hour_of(to)),
+                None => hours.insert(from.hour(), to.hour()),
             }
         }
         self.built.insert(vm, news);
@@ -132,10 +103,12 @@ impl Pending {
     fn add_unbuilt(&mut self, fleet: &Fleet, vm: u32, next_hour: i32, now: Instant) {
         let Some(machine) = fleet.machine(vm).filter(|machine| !machine.timeline.is_empty()) else { return };
         let Some(began) = machine.timeline.lives().iter().find_map(|life| life.began_at) else { return };
-        let first = next_hour.max(hour_of(began));
+        let first = next_hour.max(began.hour());
         let view = MachineView { fleet, vm_id: vm, touched: None, gpu_memory_bytes: None };
-        let open = (first..=hour_of(now)).filter(|hour| !view.segments(hour_window(*hour)).is_empty());
-        self.hours.entry(vm).or_default().extend(open);
+        let hours = self.hours.entry(vm).or_default();
+        for Window { start, end } in view.segments(Window::of_hours(first, now.hour() + 1)).into_iter().map(|segment| segment.window) {
+            hours.insert(start.hour(), Instant(end.0 - 1).hour());
+        }
     }
 
     /// A machine as its hours need it.
@@ -202,55 +175,87 @@ impl<'a> Facts<'a> {
         }
         Ok(())
     }
+
+    /// An hour that has been read.
+    fn input<'b>(&'b self, machine: MachineView<'b>, hour: i32, as_of: Instant, jobs: &'b [Holder]) -> HourInput<'b> {
+        HourInput {
+            machine,
+            hour: Window::of_hour(hour),
+            as_of,
+            started: self.runs.get(&hour).map_or(&[], Vec::as_slice),
+            jobs,
+            samples: self.samples.get(&hour).map_or(&[], Vec::as_slice),
+        }
+    }
 }
 
-/// The hours of a machine that come out differently when the `dirty` ones are built again, up to `until` (exclusive).
+/// What a machine's hours are built again from, and how far.
+#[derive(Clone, Copy, Debug)]
+pub struct Rebuild<'a> {
+    /// Where facts and carries are read.
+    pub snapshot: &'a Snapshot,
+    /// The machine.
+    pub machine: MachineView<'a>,
+    /// Jobs that run without an execution; none for hours that are to be kept.
+    pub jobs: &'a [Holder],
+    /// Hours that have changed.
+    pub dirty: &'a Hours,
+    /// No hour from this one on.
+    pub until: i32,
+    /// Time is held up to here.
+    pub now: Instant,
+    /// Hours at most.
+    pub hours_max: usize,
+}
+
+/// Hours that have been built again.
+#[derive(Debug, Default)]
+pub struct Rebuilt {
+    /// They come out differently than they are stored, or were marked.
+    pub hours: BTreeMap<i32, MachineHour>,
+    /// The hour to go on with; none when nothing is left.
+    pub rest: Option<i32>,
+}
+
+/// Builds the dirty hours again, and those that follow for as long as an hour hands on something else than it did.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn rebuild(
-    snapshot: &Snapshot,
-    machine: MachineView<'_>,
-    dirty: &BTreeSet<i32>,
-    until: i32,
-    now: Instant,
-) -> Result<BTreeMap<i32, MachineHour>, StoreError> {
-    let mut rebuilt = BTreeMap::new();
-    let Some(first) = dirty.first().copied().filter(|first| *first < until) else { return Ok(rebuilt) };
+pub async fn rebuild(asked: Rebuild<'_>) -> Result<Rebuilt, StoreError> {
+    let Rebuild { snapshot, machine, jobs, dirty, until, now, hours_max } = asked;
+    let mut rebuilt = Rebuilt::default();
+    let Some(first) = dirty.first().filter(|first| *first < until) else { return Ok(rebuilt) };
     let mut carry = read_carry(snapshot.carry_before(machine.vm_id, first).await?)?;
     let mut facts = Facts::new(snapshot, machine.vm_id);
     let mut stored = Stored::new(snapshot, machine.vm_id);
     let mut next = Some(first);
     while let Some(hour) = next {
-        let to = (hour + 1..hour + HOURS_PER_STEP).find(|hour| !dirty.contains(hour)).unwrap_or(hour + HOURS_PER_STEP).min(until);
+        if rebuilt.hours.len() == hours_max {
+            rebuilt.rest = next;
+            break;
+        }
+        let to = (hour + 1..hour + HOURS_PER_STEP).find(|hour| !dirty.contains(*hour)).unwrap_or(hour + HOURS_PER_STEP).min(until);
         facts.reach(hour, to).await?;
-        let input = HourInput {
-            machine,
-            hour: hour_window(hour),
-            as_of: now,
-            started: facts.runs.get(&hour).map_or(&[], Vec::as_slice),
-            jobs: &[],
-            samples: facts.samples.get(&hour).map_or(&[], Vec::as_slice),
-        };
+        let input = facts.input(machine, hour, now, jobs);
         let (derived, handed_on) = build(&input, input.hour, &carry);
         let bytes = encode(&handed_on);
         let changed = stored.carry(hour).await? != Some(&bytes);
         carry = handed_on;
-        rebuilt.insert(hour, MachineHour { block: pack_hour(&derived), carry: bytes });
-        let next_dirty = dirty.range(hour + 1..).next().copied();
+        rebuilt.hours.insert(hour, MachineHour { block: pack_hour(&derived), carry: bytes });
+        let next_dirty = dirty.next(hour + 1);
         next = if changed { next_touched(&mut stored, machine, &carry, hour, until, next_dirty).await? } else { next_dirty };
         next = next.filter(|next| *next < until);
-        if let (false, Some(hour)) = (changed, next) {
-            carry = match rebuilt.keys().next_back() {
-                Some(last) if *last + 1 == hour => carry,
-                _ => read_carry(snapshot.carry_before(machine.vm_id, hour).await?)?,
-            };
+        if let (false, Some(next)) = (changed, next)
+            && hour + 1 != next
+        {
+            carry = read_carry(snapshot.carry_before(machine.vm_id, next).await?)?;
         }
     }
     Ok(rebuilt)
 }
 
-/// What one hour of a machine derives within a clip, from what the hour before hands on in `rebuilt` or in the store.
+/// What one hour of a machine derives within a clip, and hands on, from what the hour before hands on in `rebuilt` or in the store.
+/// `jobs` run without an execution.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -258,9 +263,9 @@ pub async fn derive(
     snapshot: &Snapshot,
     machine: MachineView<'_>,
     rebuilt: Option<&BTreeMap<i32, MachineHour>>,
+    jobs: &[Holder],
     clip: Window,
-    now: Instant,
-) -> Result<HourFacts, StoreError> {
+) -> Result<(HourFacts, Carry), StoreError> {
     let hour = clip.start.hour();
     let before = rebuilt.and_then(|rebuilt| rebuilt.range(..hour).next_back());
     let stored = match before {
@@ -274,15 +279,7 @@ pub async fn derive(
     };
     let mut facts = Facts::new(snapshot, machine.vm_id);
     facts.reach(hour, hour + 1).await?;
-    let input = HourInput {
-        machine,
-        hour: hour_window(hour),
-        as_of: now,
-        started: facts.runs.get(&hour).map_or(&[], Vec::as_slice),
-        jobs: &[],
-        samples: facts.samples.get(&hour).map_or(&[], Vec::as_slice),
-    };
-    Ok(build(&input, clip, &carry).0)
+    Ok(build(&facts.input(machine, hour, snapshot.as_of, jobs), clip, &carry))
 }
 
 fn read_carry(stored: Option<(i32, Vec<u8>)>) -> Result<Carry, StoreError> {
@@ -335,7 +332,7 @@ impl<'a> Stored<'a> {
 }
 
 /// The hour that has to be looked at next because of what this one hands on: the next that is marked, stored or held, or in which
-/// an execution that is under way goes on.
+/// an execution that is under way ends.
 async fn next_touched(
     stored: &mut Stored<'_>,
     machine: MachineView<'_>,
@@ -345,8 +342,6 @@ async fn next_touched(
     next_dirty: Option<i32>,
 ) -> Result<Option<i32>, StoreError> {
     let next_stored = stored.next(hour + 1).await?;
-    let limit = [next_dirty, next_stored, Some(until)].into_iter().flatten().min().unwrap_or(until);
-    let goes_on = !carry.in_flight.is_empty();
-    let held = (hour + 1..limit).find(|hour| goes_on || !machine.segments(hour_window(*hour)).is_empty());
-    Ok([held, next_dirty, next_stored].into_iter().flatten().min())
+    let ends = carry.in_flight.iter().map(|run| run.holder.finished_at.hour()).min();
+    Ok([machine.held_from(hour + 1, until), next_dirty, next_stored, ends].into_iter().flatten().min())
 }

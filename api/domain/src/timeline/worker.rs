@@ -1,30 +1,34 @@
 //! Keeps machine-hours and the day cells that are made of them up to date.
 //!
-//! Runs once in the fleet, under a lease whose epoch is checked in each write. Invariants: all hours of a machine that come out
-//! differently are replaced in one transaction, so that a stop at any point leaves what the next run goes on from; marks go when
-//! everything that they name has been built; open hours stay marked. Must not know: what the figures mean.
+//! Runs once in the fleet, under a lease whose epoch is checked in each write. Invariants: hours of a machine that come out
+//! differently are replaced in one transaction, with a mark of the hour to go on with where that is not all of them, so that a stop
+//! at any point leaves what the next run goes on from; marks go when everything that they name has been built; open hours stay
+//! marked. Must not know: what the figures mean.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use plimsoll_entity::value::hours::Hours;
 use plimsoll_entity::value::time::Instant;
 use uuid::Uuid;
 
 use super::carry::block_of;
-use super::rebuild::{Pending, rebuild};
+use super::hour::MachineView;
+use super::rebuild::{Pending, Rebuild, Rebuilt, rebuild};
 use crate::cell::block::{Keys, unpack};
 use crate::cell::column::Column;
 use crate::cell::compactor::{encode_column, merge_keys};
 use crate::cell::part::{Family, Part};
 use crate::cell::plan::DAY_HOURS;
-use crate::ingest::writer::DirtyMarks;
 use crate::machine::fleet::{Fleet, FleetCache};
-use crate::store::{DerivedKind, Grain, HOURS_PER_READ, Lease, Snapshot, Store, StoreError};
+use crate::store::{DerivedKind, DirtyMarks, Grain, HOURS_PER_READ, Lease, Snapshot, Store, StoreError};
 
 /// The name of the worker's lease.
 const LEASE: &str = "timelines";
 /// How long the worker may be silent before another one takes over.
 pub const LEASE_US: i64 = 20_000_000;
+/// Machine-hours that one transaction replaces.
+const HOURS_PER_WRITE: usize = 1_000;
 /// Days of cells that one run makes, so that marks never wait for long.
 const DAYS_PER_RUN: u64 = 2;
 
@@ -34,8 +38,10 @@ pub struct TimelineWorker {
     store: Store,
     fleets: FleetCache,
     holder: Uuid,
-    /// Cuts a run short, after a machine: for tests of what a stop leaves behind.
-    machines_per_run: usize,
+    /// Machine-hours that one transaction replaces.
+    hours_per_write: usize,
+    /// Transactions after which a run is cut short.
+    writes_per_run: usize,
 }
 
 /// What one run did.
@@ -55,13 +61,13 @@ impl TimelineWorker {
     /// A worker of this store; `holder` names it for ever.
     #[must_use]
     pub fn new(store: Store, holder: Uuid) -> Self {
-        Self { store, fleets: FleetCache::default(), holder, machines_per_run: usize::MAX }
+        Self { store, fleets: FleetCache::default(), holder, hours_per_write: HOURS_PER_WRITE, writes_per_run: usize::MAX }
     }
 
-    /// The worker with runs that stop after so many machines.
+    /// The worker with small writes and runs that stop after some of them: for tests of what a stop leaves behind.
     #[must_use]
-    pub const fn with_machines_per_run(mut self, machines: usize) -> Self {
-        self.machines_per_run = machines;
+    pub const fn with_stops(mut self, hours_per_write: usize, writes_per_run: usize) -> Self {
+        (self.hours_per_write, self.writes_per_run) = (hours_per_write, writes_per_run);
         self
     }
 
@@ -102,42 +108,72 @@ impl TimelineWorker {
     }
 
     async fn build_hours(&self, lease: Lease, fleet: &Arc<Fleet>, pending: &Pending, now: Instant) -> Result<Progress, StoreError> {
-        let mut progress = Progress::default();
-        let due = pending.hours.iter().filter(|(_, hours)| hours.first().is_some_and(|first| *first < now.hour()));
-        for (machines, (vm, hours)) in due.enumerate() {
-            if machines == self.machines_per_run {
-                progress.is_cut = true;
-                return Ok(progress);
+        let (mut progress, mut writes_left) = (Progress::default(), self.writes_per_run);
+        let due = pending.hours.iter().filter(|(_, hours)| hours.first().is_some_and(|first| first < now.hour()));
+        for (vm, hours) in due {
+            let mut rest = Some(hours.clone());
+            while let Some(due) = rest {
+                if writes_left == 0 {
+                    progress.is_cut = true;
+                    return Ok(progress);
+                }
+                writes_left -= 1;
+                let (built, left) = self.build_some(lease, pending.view(fleet, *vm), &due, now).await?;
+                progress.hours += built;
+                rest = left;
             }
-            // A snapshot of its own: a long run must not hold an old one.
-            let snapshot = self.store.snapshot().await?;
-            let built = rebuild(&snapshot, pending.view(fleet, *vm), hours, now.hour(), now).await?;
-            drop(snapshot);
-            progress.hours += built.len();
-            let days: BTreeSet<i32> = built.keys().map(|hour| hour.div_euclid(DAY_HOURS)).collect();
-            let mut tx = self.store.begin_write().await?;
-            tx.lease_extend(lease, self.store.clock().now(), LEASE_US).await?;
-            tx.machine_hour_replace(*vm, built).await?;
-            tx.derived_day_drop(DerivedKind::Timeline, &days).await?;
-            tx.commit().await?;
         }
         Ok(progress)
+    }
+
+    /// Builds what is due of a machine, as much as one transaction writes; returns how many hours, and what is left.
+    async fn build_some(
+        &self,
+        lease: Lease,
+        machine: MachineView<'_>,
+        due: &Hours,
+        now: Instant,
+    ) -> Result<(usize, Option<Hours>), StoreError> {
+        // A snapshot of its own: a long run must not hold an old one.
+        let snapshot = self.store.snapshot().await?;
+        let (until, hours_max) = (now.hour(), self.hours_per_write);
+        let Rebuilt { hours, rest } =
+            rebuild(Rebuild { snapshot: &snapshot, machine, jobs: &[], dirty: due, until, now, hours_max }).await?;
+        drop(snapshot);
+        let built = hours.len();
+        let days: BTreeSet<i32> = hours.keys().map(|hour| hour.div_euclid(DAY_HOURS)).collect();
+        let mut tx = self.store.begin_write().await?;
+        tx.lease_extend(lease, self.store.clock().now(), LEASE_US).await?;
+        tx.machine_hour_replace(machine.vm_id, hours).await?;
+        tx.derived_day_drop(DerivedKind::Timeline, &days).await?;
+        if let Some(rest) = rest {
+            // Whoever goes on after a stop finds the hours before as they should be, and would not see that this one follows.
+            let mut marks = DirtyMarks::default();
+            marks.machine_hours(machine.vm_id, rest, rest);
+            tx.dirty_append(marks).await?;
+        }
+        tx.commit().await?;
+        let left = rest.map(|rest| {
+            let mut left = due.from(rest);
+            left.insert(rest, rest);
+            left
+        });
+        Ok((built, left))
     }
 
     /// Everything that the marks named has been built, but for the hours that are open: those are marked again, once.
     async fn settle(&self, lease: Lease, pending: &Pending, now: Instant) -> Result<(), StoreError> {
         let mut open = DirtyMarks::default();
         for (vm, hours) in &pending.hours {
-            for hour in hours.range(now.hour()..) {
-                let at = super::rebuild::hour_window(*hour).start;
-                open.machine(*vm, at, at);
+            for (first, last) in hours.from(now.hour()).stretches() {
+                open.machine_hours(*vm, first, last);
             }
         }
         let mut tx = self.store.begin_write().await?;
         tx.lease_check(lease).await?;
         if !pending.marks.is_empty() {
-            tx.mark_delete(&pending.marks).await?;
-            tx.dirty_append(open.encode()).await?;
+            tx.dirty_delete(&pending.marks).await?;
+            tx.dirty_append(open).await?;
         }
         tx.built_replace(&pending.built).await?;
         tx.timeline_next_hour_set(now.hour()).await?;

@@ -37,7 +37,7 @@ pub async fn one_at_a_time(one: &Database, other: &Database, seed: u64) {
     let machines = names().vms.len();
     for look in [1, 2, 4, 2 * machines, 2 * machines + 3] {
         let before = world.kept().await;
-        let rival = world.worker().with_machines_per_run(0);
+        let rival = world.worker().with_stops(1, 0);
         world.clock.steal(look, rival, LATER);
         let mut worker = world.worker();
         let ended = worker.run_once(COMPARED_AT).await;

@@ -156,9 +156,9 @@ impl World {
         progress
     }
 
-    /// One run of a new worker that stops after a machine and is heard of no more.
+    /// One run of a new worker that stops after a few hours of a machine and is heard of no more.
     pub async fn run_and_die(&mut self) {
-        let mut worker = self.worker().with_machines_per_run(1);
+        let mut worker = self.worker().with_stops(5, 2);
         assert!(!worker.run_once(self.now()).await.unwrap().is_elsewhere);
         self.clock.advance_us(LEASE_US);
     }
