@@ -3,6 +3,7 @@
 //! Resolvers load, convert and return; arithmetic is the domain's. Invariants: every guarded field asks the one table
 //! (`auth::access`); no row type is an object. Must not know: HTTP, how the database is reached.
 
+pub mod ask;
 pub mod connection;
 pub mod error;
 pub mod guard;

@@ -1,13 +1,14 @@
 //! How many executions run at once.
 
 use async_graphql::{Context, Object, Result};
-use plimsoll_domain::breakdown::executions::Reader;
+use plimsoll_domain::breakdown::executions::{Reader, Reading};
+use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_domain::concurrency::ConcurrencyQuestion;
 use plimsoll_entity::value::time;
 
-use crate::graphql::error::{of_breakdown, of_store};
+use crate::graphql::ask::{ask, dimensions};
 use crate::graphql::guard;
-use crate::graphql::heavy::{heavy, rows_limit};
+use crate::graphql::heavy::rows_limit;
 use crate::graphql::types::concurrency::ConcurrencySeries;
 use crate::graphql::types::enums::{ExecutionDimension, Step};
 use crate::graphql::types::filter::ExecutionFilter;
@@ -36,15 +37,11 @@ impl ConcurrencyQuery {
         if !guard::allows(ctx, "Query.concurrencySeries") {
             return Ok(None);
         }
-        let by = by.into_iter().map(Into::into).collect();
-        let asked = ConcurrencyQuestion { window: window.into(), by, limit: rows_limit(limit)? };
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let series = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve(&reading).await?;
-            reader.concurrency_series(&reading, &asked, &filter, time::Step::from(step)).await.map_err(of_breakdown)
-        })
-        .await?;
+        let asked = ConcurrencyQuestion { window: window.into(), by: dimensions(by), limit: rows_limit(limit)? };
+        let question = async move |reader: &Reader, reading: &Reading, filter: &Filter| {
+            reader.concurrency_series(reading, &asked, filter, time::Step::from(step)).await
+        };
+        let series = ask(ctx, filter, question).await?;
         Ok(Some(ConcurrencySeries::new(series, step)))
     }
 }

@@ -1,14 +1,14 @@
 //! Breakdowns and series of executions.
 
 use async_graphql::{Context, Object, Result};
-use plimsoll_domain::breakdown::dimension::Dimension;
-use plimsoll_domain::breakdown::executions::{Breakdown, ExecutionQuestion, Reader, RowKey, Series};
+use plimsoll_domain::breakdown::executions::{Breakdown, ExecutionQuestion, Reader, Reading, RowKey, Series};
 use plimsoll_domain::breakdown::figures::ExecutionFigures;
+use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_entity::value::time;
 
-use crate::graphql::error::{of_breakdown, of_store};
+use crate::graphql::ask::{ask, dimensions};
 use crate::graphql::guard;
-use crate::graphql::heavy::{heavy, rows_limit};
+use crate::graphql::heavy::rows_limit;
 use crate::graphql::scalar::DateTime;
 use crate::graphql::types::enums::{ExecutionDimension, ExecutionOrder, Step};
 use crate::graphql::types::execution_stats::{
@@ -42,13 +42,10 @@ impl ExecutionQuery {
         let look = ctx.look_ahead();
         let parts = parts_asked(&[look.field("rows").field("stats"), look.field("other"), look.field("total")]);
         let asked = ExecutionQuestion { window: window.into(), by: dimensions(by), parts, limit: rows_limit(limit)? };
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let breakdown = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve(&reading).await?;
-            reader.execution_breakdown(&reading, &asked, &filter, order_by.into()).await.map_err(of_breakdown)
-        })
-        .await?;
+        let question = async move |reader: &Reader, reading: &Reading, filter: &Filter| {
+            reader.execution_breakdown(reading, &asked, filter, order_by.into()).await
+        };
+        let breakdown = ask(ctx, filter, question).await?;
         Ok(Some(breakdown.into()))
     }
 
@@ -70,19 +67,12 @@ impl ExecutionQuery {
         let look = ctx.look_ahead();
         let parts = parts_asked(&[look.field("rows").field("points").field("stats"), look.field("total").field("stats")]);
         let asked = ExecutionQuestion { window: window.into(), by: dimensions(by), parts, limit: rows_limit(limit)? };
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let series = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve(&reading).await?;
-            reader.execution_series(&reading, &asked, &filter, time::Step::from(step)).await.map_err(of_breakdown)
-        })
-        .await?;
+        let question = async move |reader: &Reader, reading: &Reading, filter: &Filter| {
+            reader.execution_series(reading, &asked, filter, time::Step::from(step)).await
+        };
+        let series = ask(ctx, filter, question).await?;
         Ok(Some(of_series(series, step)))
     }
-}
-
-fn dimensions(by: Vec<ExecutionDimension>) -> Vec<Dimension> {
-    by.into_iter().map(Dimension::from).collect()
 }
 
 impl From<Breakdown<ExecutionFigures>> for ExecutionBreakdown {

@@ -1,7 +1,6 @@
 //! Breakdowns and lists of jobs.
 
 use async_graphql::{Context, Object, Result};
-use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::breakdown::executions::{Reader, Reading};
 use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_domain::breakdown::jobs::JobQuestion;
@@ -11,6 +10,7 @@ use plimsoll_domain::store::{self, NewestFirst, Page};
 use plimsoll_entity::value::label::JobState;
 
 use super::lists::{in_order, sizes};
+use crate::graphql::ask::{ask, dimensions};
 use crate::graphql::connection::{PageArguments, Pages, part};
 use crate::graphql::error::{of_breakdown, of_store};
 use crate::graphql::guard;
@@ -67,15 +67,11 @@ impl JobQuery {
         }
         let look = ctx.look_ahead();
         let parts = job_parts_asked(&[look.field("rows").field("stats"), look.field("other"), look.field("total")]);
-        let by = by.into_iter().map(Dimension::from).collect();
-        let asked = JobQuestion { window: window.into(), by, parts, limit: rows_limit(limit)? };
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let breakdown = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve(&reading).await?;
-            reader.job_breakdown(&reading, &asked, &filter, order_by.into()).await.map_err(of_breakdown)
-        })
-        .await?;
+        let asked = JobQuestion { window: window.into(), by: dimensions(by), parts, limit: rows_limit(limit)? };
+        let question = async move |reader: &Reader, reading: &Reading, filter: &Filter| {
+            reader.job_breakdown(reading, &asked, filter, order_by.into()).await
+        };
+        let breakdown = ask(ctx, filter, question).await?;
         Ok(Some(breakdown.into()))
     }
 

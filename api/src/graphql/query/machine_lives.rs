@@ -1,15 +1,15 @@
 //! Breakdowns of machines' lives: provisioning and availability.
 
 use async_graphql::{Context, Object, Result};
-use plimsoll_domain::breakdown::dimension::Dimension;
-use plimsoll_domain::breakdown::executions::{Breakdown, Reader, RowKey};
+use plimsoll_domain::breakdown::executions::{Breakdown, Reader, Reading, RowKey};
+use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_domain::breakdown::machine_lives::LifeQuestion;
 use plimsoll_domain::machine::availability::AvailabilityFigures;
 use plimsoll_domain::machine::provisioning::ProvisioningFigures;
 
-use crate::graphql::error::{bad_input, of_breakdown, of_store};
+use crate::graphql::ask::{ask, dimensions};
+use crate::graphql::error::bad_input;
 use crate::graphql::guard;
-use crate::graphql::heavy::heavy;
 use crate::graphql::scalar::DateTime;
 use crate::graphql::types::availability::{AvailabilityBreakdown, AvailabilityRow, AvailabilityStats};
 use crate::graphql::types::enums::MachineDimension;
@@ -37,13 +37,9 @@ impl MachineLifeQuery {
             return Ok(None);
         }
         let asked = question(window, by);
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let breakdown = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve_machines(&reading).await?;
-            reader.provisioning_breakdown(&reading, &asked, &filter).await.map_err(of_breakdown)
-        })
-        .await?;
+        let question =
+            async move |reader: &Reader, reading: &Reading, filter: &Filter| reader.provisioning_breakdown(reading, &asked, filter).await;
+        let breakdown = ask(ctx, filter, question).await?;
         Ok(Some(breakdown.into()))
     }
 
@@ -64,19 +60,15 @@ impl MachineLifeQuery {
             return Err(bad_input("targetRatio", "targetRatio is 0 to 1"));
         }
         let asked = question(window, by);
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let breakdown = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve_machines(&reading).await?;
-            reader.availability_breakdown(&reading, &asked, &filter).await.map_err(of_breakdown)
-        })
-        .await?;
+        let question =
+            async move |reader: &Reader, reading: &Reading, filter: &Filter| reader.availability_breakdown(reading, &asked, filter).await;
+        let breakdown = ask(ctx, filter, question).await?;
         Ok(Some(of_availability(breakdown, target_ratio)))
     }
 }
 
 fn question(window: TimeWindowInput, by: Vec<MachineDimension>) -> LifeQuestion {
-    LifeQuestion { window: window.into(), by: by.into_iter().map(Dimension::from).collect() }
+    LifeQuestion { window: window.into(), by: dimensions(by) }
 }
 
 impl From<Breakdown<ProvisioningFigures>> for ProvisioningBreakdown {

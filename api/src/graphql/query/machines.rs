@@ -1,15 +1,15 @@
 //! Breakdowns and series of machines.
 
 use async_graphql::{Context, Object, Result};
-use plimsoll_domain::breakdown::dimension::Dimension;
-use plimsoll_domain::breakdown::executions::{Breakdown, Reader, RowKey, Series};
+use plimsoll_domain::breakdown::executions::{Breakdown, Reader, Reading, RowKey, Series};
 use plimsoll_domain::breakdown::figures::MachineFigures;
+use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_domain::breakdown::machines::MachineQuestion;
 use plimsoll_entity::value::time;
 
-use crate::graphql::error::{of_breakdown, of_store};
+use crate::graphql::ask::{ask, dimensions};
 use crate::graphql::guard;
-use crate::graphql::heavy::{heavy, rows_limit};
+use crate::graphql::heavy::rows_limit;
 use crate::graphql::scalar::DateTime;
 use crate::graphql::types::enums::{MachineDimension, Step};
 use crate::graphql::types::filter::MachineFilter;
@@ -39,13 +39,9 @@ impl MachineQuery {
         let look = ctx.look_ahead();
         let parts = parts_asked(&[look.field("rows").field("stats"), look.field("other"), look.field("total")]);
         let asked = MachineQuestion { window: window.into(), by: dimensions(by), parts, limit: rows_limit(limit)? };
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let breakdown = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve_machines(&reading).await?;
-            reader.machine_breakdown(&reading, &asked, &filter).await.map_err(of_breakdown)
-        })
-        .await?;
+        let question =
+            async move |reader: &Reader, reading: &Reading, filter: &Filter| reader.machine_breakdown(reading, &asked, filter).await;
+        let breakdown = ask(ctx, filter, question).await?;
         Ok(Some(breakdown.into()))
     }
 
@@ -67,19 +63,12 @@ impl MachineQuery {
         let look = ctx.look_ahead();
         let parts = parts_asked(&[look.field("rows").field("points").field("stats"), look.field("total").field("stats")]);
         let asked = MachineQuestion { window: window.into(), by: dimensions(by), parts, limit: rows_limit(limit)? };
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let series = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve_machines(&reading).await?;
-            reader.machine_series(&reading, &asked, &filter, time::Step::from(step)).await.map_err(of_breakdown)
-        })
-        .await?;
+        let question = async move |reader: &Reader, reading: &Reading, filter: &Filter| {
+            reader.machine_series(reading, &asked, filter, time::Step::from(step)).await
+        };
+        let series = ask(ctx, filter, question).await?;
         Ok(Some(of_series(series, step)))
     }
-}
-
-fn dimensions(by: Vec<MachineDimension>) -> Vec<Dimension> {
-    by.into_iter().map(Dimension::from).collect()
 }
 
 impl From<Breakdown<MachineFigures>> for MachineBreakdown {

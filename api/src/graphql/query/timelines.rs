@@ -1,15 +1,15 @@
 //! What follows from who held which GPU when: usage, switching, instance types.
 
 use async_graphql::{Context, Object, Result};
-use plimsoll_domain::breakdown::dimension::Dimension;
-use plimsoll_domain::breakdown::executions::{Reader, RowKey};
+use plimsoll_domain::breakdown::executions::{Reader, Reading, RowKey};
+use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_domain::breakdown::switching::{SwitchFigures, SwitchQuestion};
 use plimsoll_domain::breakdown::usage::{UsageFigures, UsageQuestion};
 use plimsoll_entity::value::time;
 
-use crate::graphql::error::{of_breakdown, of_store};
+use crate::graphql::ask::{ask, dimensions};
 use crate::graphql::guard;
-use crate::graphql::heavy::{heavy, rows_limit};
+use crate::graphql::heavy::rows_limit;
 use crate::graphql::scalar::DateTime;
 use crate::graphql::types::enums::{ExecutionDimension, Step};
 use crate::graphql::types::filter::{ExecutionFilter, MachineFilter};
@@ -39,13 +39,9 @@ impl TimelineQuery {
             return Ok(None);
         }
         let asked = UsageQuestion { window: window.into(), by: dimensions(by), limit: rows_limit(limit)? };
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let of = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve(&reading).await?;
-            reader.usage_breakdown(&reading, &asked, &filter).await.map_err(of_breakdown)
-        })
-        .await?;
+        let question =
+            async move |reader: &Reader, reading: &Reading, filter: &Filter| reader.usage_breakdown(reading, &asked, filter).await;
+        let of = ask(ctx, filter, question).await?;
         let row = |(key, figures): (RowKey, UsageFigures)| UsageRow { key: BreakdownKey(key), usage: figures.into() };
         Ok(Some(UsageBreakdown {
             window: of.window.into(),
@@ -73,13 +69,10 @@ impl TimelineQuery {
             return Ok(None);
         }
         let asked = UsageQuestion { window: window.into(), by: dimensions(by), limit: rows_limit(limit)? };
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let of = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve(&reading).await?;
-            reader.usage_series(&reading, &asked, &filter, time::Step::from(step)).await.map_err(of_breakdown)
-        })
-        .await?;
+        let question = async move |reader: &Reader, reading: &Reading, filter: &Filter| {
+            reader.usage_series(reading, &asked, filter, time::Step::from(step)).await
+        };
+        let of = ask(ctx, filter, question).await?;
         let tiles = of.tiles;
         let points = |figures: Vec<UsageFigures>| -> Vec<UsagePoint> {
             figures.into_iter().zip(&tiles).map(|(figures, tile)| UsagePoint { window: (*tile).into(), usage: figures.into() }).collect()
@@ -110,13 +103,8 @@ impl TimelineQuery {
         }
         let transitions = ctx.look_ahead().field("transitions").exists().then_some(TRANSITIONS_MAX as usize);
         let asked = SwitchQuestion { window: window.into(), by: dimensions(by), limit: rows_limit(limit)?, transitions };
-        let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
-        let of = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve(&reading).await?;
-            reader.switching(&reading, &asked, &filter).await.map_err(of_breakdown)
-        })
-        .await?;
+        let question = async move |reader: &Reader, reading: &Reading, filter: &Filter| reader.switching(reading, &asked, filter).await;
+        let of = ask(ctx, filter, question).await?;
         let row = |(key, figures): (RowKey, SwitchFigures)| SwitchRow { key: BreakdownKey(key), stats: figures.into() };
         let breakdown = of.breakdown;
         Ok(Some(CheckpointSwitching {
@@ -141,17 +129,10 @@ impl TimelineQuery {
         if !guard::allows(ctx, "Query.instanceTypeUsage") {
             return Ok(None);
         }
-        let (reader, filter, window) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default(), window.into());
-        let kinds = heavy(move || async move {
-            let reading = reader.begin().await.map_err(of_store)?;
-            let filter = filter.resolve_machines(&reading).await?;
-            reader.instance_types(&reading, window, &filter).await.map_err(of_breakdown)
-        })
-        .await?;
+        let window = window.into();
+        let question =
+            async move |reader: &Reader, reading: &Reading, filter: &Filter| reader.instance_types(reading, window, filter).await;
+        let kinds = ask(ctx, filter, question).await?;
         Ok(Some(kinds.into_iter().map(InstanceTypeUsage::from).collect()))
     }
-}
-
-fn dimensions(by: Vec<ExecutionDimension>) -> Vec<Dimension> {
-    by.into_iter().map(Dimension::from).collect()
 }
