@@ -7,6 +7,7 @@
 pub mod compare;
 pub mod load;
 pub mod proxy;
+pub mod sender;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;

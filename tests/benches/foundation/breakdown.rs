@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use plimsoll_tests::Server;
 use plimsoll_tests::load::Load;
+use plimsoll_tests::sender::send;
 use serde_json::{Value, json};
 
-use crate::ingest::send;
 use crate::{SEED, START, databases};
 
 /// Measurements of one question.
@@ -103,7 +103,7 @@ pub async fn run(rows: &[u64]) {
         for count in rows {
             let Some((_, database)) = databases("bench_breakdown").await.into_iter().find(|(kind, _)| *kind == name) else { continue };
             let server = Server::start(&database);
-            let seconds = send(&server, *count).await;
+            let seconds = send(&server, Load::of(SEED, *count, START)).await;
             println!("breakdown {name}: {count} executions sent in {seconds:.0} s");
             settle(&server).await;
             let duckdb = duckdb_ms(*count);

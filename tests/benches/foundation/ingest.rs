@@ -2,62 +2,20 @@
 //! table with the same durability.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use plimsoll_domain::clock::SystemClock;
 use plimsoll_domain::store::{ColumnData, OR_IGNORE, Rows, Store};
 use plimsoll_tests::load::{Execution, Load};
-use plimsoll_tests::{Database, Server, token};
+use plimsoll_tests::sender::{LINES, send};
+use plimsoll_tests::{Database, Server};
 
 use crate::{SEED, START, databases, memory_mib};
 
 /// Executions of one measurement.
 const EXECUTIONS: u64 = 300_000;
-/// Lines of a request.
-pub const LINES: usize = 1_000;
-/// Connections that send at once.
-pub const CONNECTIONS: usize = 4;
 /// The ratio that is asked for.
 const RATIO_WANTED: f64 = 1.0 / 3.0;
-
-/// Sends `count` executions; seconds that it took. Bodies are made beforehand, a window of the load at a time.
-pub async fn send(server: &Server, count: u64) -> f64 {
-    let mut load = Load::of(SEED, count, START);
-    let client = reqwest::Client::new();
-    let mut seconds = 0.0;
-    loop {
-        let mut bodies = Vec::new();
-        while bodies.len() < 200 {
-            let mut body = String::new();
-            if load.write_next(LINES, &mut body) == 0 {
-                break;
-            }
-            bodies.push(body);
-        }
-        if bodies.is_empty() {
-            return seconds;
-        }
-        let bodies = Arc::new(bodies);
-        let next = Arc::new(AtomicU64::new(0));
-        let started = Instant::now();
-        let mut senders = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let (client, url, bodies, next) = (client.clone(), format!("{}/ingest", server.url), Arc::clone(&bodies), Arc::clone(&next));
-            senders.push(tokio::spawn(async move {
-                while let Some(body) = bodies.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    let request = client.post(&url).bearer_auth(token(&["INGEST"])).header("content-type", "application/x-ndjson");
-                    let answer = request.body(body.clone()).send().await.unwrap();
-                    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
-                }
-            }));
-        }
-        for sender in senders {
-            sender.await.unwrap();
-        }
-        seconds += started.elapsed().as_secs_f64();
-    }
-}
 
 fn columns(rows: &[Execution]) -> Rows {
     let ints = |value: &dyn Fn(&Execution) -> i64| ColumnData::Ints(rows.iter().map(|row| Some(value(row))).collect());
@@ -165,7 +123,7 @@ pub async fn run() {
         bare_database.remove().await;
         let Some((_, database)) = databases("bench_ingest").await.into_iter().find(|(kind, _)| *kind == name) else { continue };
         let server = Server::start(&database);
-        let rate = EXECUTIONS as f64 / send(&server, EXECUTIONS).await;
+        let rate = EXECUTIONS as f64 / send(&server, Load::of(SEED, EXECUTIONS, START)).await;
         let (peak_mib, _) = memory_mib(server.pid());
         println!(
             "ingest {name}: {rate:.0} executions/s over HTTP, bare inserts {bare:.0}/s: ratio {:.2} (wanted {RATIO_WANTED:.2}); peak memory {peak_mib:.0} MiB (wanted 200)",
