@@ -22,6 +22,7 @@ const INSTANCES_MAX: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Field {
+    MigMode,
     Utilization,
     EngineActive,
     MemoryTotal,
@@ -34,7 +35,9 @@ enum Field {
 
 /// The metrics that are read. Those in bytes and `…_GPU_UTIL_RATIO` came with DCGM 4.7; until 4.6 the latter was another
 /// name of the percentage, and then nearly all of its values are none here.
-const METRICS: [(&str, Field, Unit); 16] = [
+const METRICS: [(&str, Field, Unit); 17] = [
+    // 0 or 1.
+    ("DCGM_FI_DEV_MIG_MODE", Field::MigMode, Unit::Ratio),
     ("DCGM_FI_DEV_GPU_UTIL", Field::Utilization, Unit::Percent),
     ("DCGM_FI_DEV_GPU_UTIL_RATIO", Field::Utilization, Unit::Ratio),
     ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", Field::EngineActive, Unit::Ratio),
@@ -111,13 +114,13 @@ fn instance(sample: &Sample) -> Option<&str> {
 impl Gpu {
     fn scraped(self, index: Option<u16>, uuid: Option<String>, is_complete: bool) -> ScrapedGpu {
         let (used, total) = self.memory(is_complete);
+        let is_cut_up = !self.instances.is_empty() || self.whole.get(&Field::MigMode).is_some_and(|mode| *mode > 0.0);
         let utilization = match self.whole.get(&Field::EngineActive) {
-            Some(active) => Some(*active),
-            None if self.instances.is_empty() => self.whole.get(&Field::Utilization).copied(),
-            None => None,
+            None if !is_cut_up => self.whole.get(&Field::Utilization),
+            active => active,
         };
         let figures = GpuFigures {
-            utilization_ratio: utilization,
+            utilization_ratio: utilization.copied(),
             memory_used_bytes: used.map(whole_bytes),
             memory_total_bytes: total.map(whole_bytes),
             temperature_celsius: self.of_board(Field::Temperature),

@@ -4,8 +4,9 @@
 //! is taken from the first endpoint that does, in the order of the settings. NVML therefore wins over dcgm-exporter, and
 //! dcgm-exporter may still tell the utilization of a GPU that is cut up, which NVML does not.
 //!
-//! A GPU is known by its uuid. Its index is the driver's where the driver has told it, else the page's; a GPU that nobody
-//! tells the index of, as with Triton alone, is left out, since a wrong index would book it on another.
+//! A GPU is known by its uuid. Its index is the driver's where the driver has told it, else that of a page which counts GPUs
+//! as the driver does; a GPU that nobody tells the index of, as with Triton alone, is left out, since a wrong index would book
+//! it on another.
 //!
 //! Invariant: never two samples of one index. Must not know: where pages come from.
 
@@ -51,21 +52,33 @@ pub(super) fn learn_indices(known: &mut Indices, readings: &[Reading]) {
 
 /// Merges pages, in the order of the settings, into the readings of this tick; says what had to be left out.
 pub(super) fn merge(tick: Tick<'_>, driver: &Indices, pages: Vec<Figures>, readings: &mut Vec<Reading>) -> Vec<LeftOut> {
-    let mut told = Indices::new();
-    for gpu in pages.iter().flat_map(|page| &page.gpus) {
-        if let (Some(uuid), Some(index)) = (&gpu.uuid, gpu.index) {
-            told.entry(uuid.clone()).or_insert(index);
+    let mut known = driver.clone();
+    for page in pages.iter().filter(|page| counts_as(driver, page)) {
+        for gpu in &page.gpus {
+            if let (Some(uuid), Some(index)) = (&gpu.uuid, gpu.index) {
+                known.entry(uuid.clone()).or_insert(index);
+            }
         }
     }
     let mut left_out = Vec::new();
     for page in pages {
         merge_machine(tick, page.machine, readings);
         for gpu in page.gpus {
-            let index = gpu.uuid.as_ref().and_then(|uuid| driver.get(uuid).or_else(|| told.get(uuid))).copied().or(gpu.index);
+            // Without a uuid the page's index is all there is.
+            let index = gpu.uuid.as_ref().map_or(gpu.index, |uuid| known.get(uuid).copied());
             left_out.extend(merge_gpu(tick, index, gpu, readings).err());
         }
     }
     left_out
+}
+
+/// Whether a page gives no GPU another index than the driver does: else its indices are of no use for GPUs that the driver
+/// does not tell.
+fn counts_as(driver: &Indices, page: &Figures) -> bool {
+    page.gpus.iter().all(|gpu| match (gpu.uuid.as_ref().and_then(|uuid| driver.get(uuid)), gpu.index) {
+        (Some(known), Some(told)) => *known == told,
+        _ => true,
+    })
 }
 
 fn merge_gpu(tick: Tick<'_>, index: Option<u16>, gpu: ScrapedGpu, readings: &mut Vec<Reading>) -> Result<(), LeftOut> {

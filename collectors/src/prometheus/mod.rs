@@ -5,7 +5,8 @@
 //!
 //! Invariants: it comes after the collectors of the machine and its GPUs, whose figures stand (see `merge`); a page that
 //! cannot be had yields nothing, never 0, and is said once per change; samples carry the tick at which the pages were asked
-//! for. Must not know: sinks.
+//! for. Pages are fetched side by side, so that a slow endpoint costs its own page and delays the delivery of its tick by
+//! [`TIMEOUT_MAX`] at most; what other collectors read at that tick has been read before. Must not know: sinks.
 
 mod dcgm;
 mod endpoint;

@@ -14,7 +14,7 @@
 //!
 //! All that is done here is to tell such a page from one that is empty, for the log.
 
-/// What all names begin with; those that followed OpenMetrics to the letter have an underscore instead of the colon.
+/// What all names begin with; who passes them on may have replaced the colon, which some do not take.
 const PREFIXES: [&str; 2] = ["vllm:", "vllm_"];
 
 /// Whether this is a name of vLLM's, of whichever version.

@@ -86,6 +86,8 @@ fn the_whole_gpu_stands_before_its_instances() {
     // Without the engine nothing tells how busy it is: with MIG the other one reads 0.
     let gpus = read(&format!("{MIG}{}", whole.lines().next().unwrap().to_owned() + "\n"));
     assert_eq!(gpus[0].figures.utilization_ratio, None);
+    let with_mode = |mode: u8| read(&format!("DCGM_FI_DEV_MIG_MODE{{gpu=\"0\"}} {mode}\nDCGM_FI_DEV_GPU_UTIL{{gpu=\"0\"}} 0\n"));
+    assert_eq!([1, 0].map(|mode| with_mode(mode)[0].figures.utilization_ratio), [None, Some(0.0)], "instances need not be shown");
 }
 
 #[test]

@@ -33,25 +33,37 @@ fn merged(readings: &mut Vec<Reading>, pages: Vec<Figures>) -> Vec<LeftOut> {
     merge(tick(), &driver, pages, readings)
 }
 
-/// Index, uuid, utilization and power of all GPUs.
-fn told(readings: &[Reading]) -> Vec<(u16, Option<&str>, Option<f64>, Option<f64>)> {
-    let sample = |reading| match reading {
-        &Reading::GpuSample(ref gpu) => Some((gpu.gpu, gpu.uuid.as_deref(), gpu.utilization_ratio, gpu.power_watts)),
-        _ => None,
-    };
-    readings.iter().filter_map(sample).collect()
+/// Index, uuid, utilization and power.
+type Told<'a> = (u16, Option<&'a str>, Option<f64>, Option<f64>);
+
+/// What readings tell of GPUs.
+fn told(readings: &[Reading]) -> Vec<Told<'_>> {
+    let mut found = Vec::new();
+    for reading in readings {
+        if let Reading::GpuSample(gpu) = reading {
+            found.push((gpu.gpu, gpu.uuid.as_deref(), gpu.utilization_ratio, gpu.power_watts));
+        }
+    }
+    found
 }
 
 #[test]
 fn the_driver_wins_and_an_exporter_fills_in() {
     let mut readings = vec![driven(1, Some("GPU-b"), busy(0.5))];
     let exporter = GpuFigures { power_watts: Some(300.0), ..busy(0.9) };
-    // The exporter counts its GPUs another way round.
-    let left_out =
-        merged(&mut readings, vec![page([scraped(Some(0), Some("GPU-b"), exporter), scraped(Some(2), Some("GPU-c"), busy(0.1))])]);
-    assert_eq!(left_out, []);
+    let gpus = [scraped(Some(1), Some("GPU-b"), exporter), scraped(Some(2), Some("GPU-c"), busy(0.1))];
+    assert_eq!(merged(&mut readings, vec![page(gpus)]), []);
     let expected = [(1, Some("GPU-b"), Some(0.5), Some(300.0)), (2, Some("GPU-c"), Some(0.1), None)];
     assert_eq!(told(&readings), expected);
+}
+
+#[test]
+fn an_exporter_that_counts_otherwise_gives_no_indices() {
+    let mut readings = vec![driven(1, Some("GPU-b"), busy(0.5))];
+    let exporter = GpuFigures { power_watts: Some(300.0), ..busy(0.9) };
+    let gpus = [scraped(Some(0), Some("GPU-b"), exporter), scraped(Some(2), Some("GPU-c"), busy(0.1))];
+    assert_eq!(merged(&mut readings, vec![page(gpus)]), [LeftOut::NoIndex("GPU-c".into())]);
+    assert_eq!(told(&readings), [(1, Some("GPU-b"), Some(0.5), Some(300.0))], "what is known by its uuid is filled in");
 }
 
 #[test]
