@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use super::figure::{ScrapedGpu, Unit, whole_bytes};
+use super::figure::{INSTANCE_PREFIX, ScrapedGpu, Unit, whole_bytes};
 use super::text::Sample;
 use crate::gpu::{GPUS_MAX, GpuFigures};
 use crate::machine::check_name;
@@ -80,7 +80,7 @@ pub(super) fn gpus(samples: &[Sample], is_complete: bool) -> Vec<ScrapedGpu> {
     let mut gpus: BTreeMap<(Option<u16>, Option<String>), Gpu> = BTreeMap::new();
     for sample in samples {
         let Some((_, field, unit)) = METRICS.iter().find(|(name, ..)| *name == sample.name) else { continue };
-        let uuid = sample.label(&UUID_LABELS).filter(|uuid| check_name(uuid).is_ok());
+        let uuid = sample.label(&UUID_LABELS).filter(|uuid| check_name(uuid).is_ok() && !uuid.starts_with(INSTANCE_PREFIX));
         let index = sample.label(&INDEX_LABELS).and_then(|index| index.parse().ok()).filter(|index| *index < GPUS_MAX);
         let key = (index, uuid.map(str::to_owned));
         if key == (None, None) || (!gpus.contains_key(&key) && gpus.len() >= usize::from(GPUS_MAX)) {
@@ -108,7 +108,8 @@ pub(super) fn gpus(samples: &[Sample], is_complete: bool) -> Vec<ScrapedGpu> {
 
 /// The instance that a series is about; `None` when it is about the whole GPU.
 fn instance(sample: &Sample) -> Option<&str> {
-    sample.label(&INSTANCE_LABELS).or_else(|| sample.label(&INSTANCE_PROFILE_LABELS))
+    let by_uuid = || sample.label(&UUID_LABELS).filter(|uuid| uuid.starts_with(INSTANCE_PREFIX));
+    sample.label(&INSTANCE_LABELS).or_else(|| sample.label(&INSTANCE_PROFILE_LABELS)).or_else(by_uuid)
 }
 
 impl Gpu {

@@ -21,6 +21,9 @@ const POWER_WATTS_MAX: f64 = 10_000.0;
 
 const MIB_BYTES: f64 = 1_048_576.0;
 
+/// What the uuid of a part of a GPU begins with, whose figures are not those of a GPU.
+pub(super) const INSTANCE_PREFIX: &str = "MIG-";
+
 /// The unit that an exporter writes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {

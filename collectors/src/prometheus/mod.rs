@@ -1,7 +1,8 @@
 //! Prometheus endpoints of this machine: what exporters and inference servers say about its GPUs and itself.
 //!
 //! [`PrometheusCollector`] fetches all pages at every tick, reads the names that it knows (dcgm-exporter's and Triton's; vLLM
-//! has none that a sample could take) and merges them into the readings of the tick.
+//! has none that a sample could take) and merges them into the readings of the tick. All of them are gauges, so that nothing has
+//! to be known of counters and their resets.
 //!
 //! Invariants: it comes after the collectors of the machine and its GPUs, whose figures stand (see `merge`); a page that
 //! cannot be had yields nothing, never 0, and is said once per change; samples carry the tick at which the pages were asked
@@ -89,16 +90,19 @@ impl Collector for PrometheusCollector {
 
     fn collect(&mut self, now: Moment, readings: &mut Vec<Reading>) -> Result<(), CollectError> {
         let answers = self.scraper.scrape().map_err(CollectError::Scrape)?;
-        let pages = self.sources.iter_mut().zip(answers).filter_map(|(source, answer)| source.take(answer)).collect();
+        let pages: Vec<Figures> = self.sources.iter_mut().zip(answers).filter_map(|(source, answer)| source.take(answer)).collect();
         learn_indices(&mut self.driver_indices, readings);
+        let has_gpus = pages.iter().any(|page| !page.gpus.is_empty());
         let tick = Tick { vm: &self.vm, interval: self.interval, now };
         let reasons: Vec<String> = merge(tick, &self.driver_indices, pages, readings).iter().map(ToString::to_string).collect();
-        if reasons.is_empty() {
-            if self.left_out.recovers() {
+        let reason = reasons.join(", ");
+        if reason.is_empty() {
+            // A page that is not there says nothing about its GPUs.
+            if has_gpus && self.left_out.recovers() {
                 tracing::info!("all scraped gpus are taken");
             }
-        } else if self.left_out.fails(&reasons.join(", ")) {
-            tracing::warn!(reason = reasons.join(", "), "scraped gpus are left out");
+        } else if self.left_out.fails(&reason) {
+            tracing::warn!(reason, "scraped gpus are left out");
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::figure::{ScrapedGpu, ScrapedMachine, Unit, whole_bytes};
+use super::figure::{INSTANCE_PREFIX, ScrapedGpu, ScrapedMachine, Unit, whole_bytes};
 use super::text::Sample;
 use crate::gpu::{GPUS_MAX, GpuFigures};
 use crate::machine::check_name;
@@ -22,8 +22,6 @@ const CPU_MEMORY_TOTAL: &str = "nv_cpu_memory_total_bytes";
 
 const READ: [&str; 7] = [GPU_UTILIZATION, GPU_MEMORY_USED, GPU_MEMORY_TOTAL, GPU_POWER, CPU_UTILIZATION, CPU_MEMORY_USED, CPU_MEMORY_TOTAL];
 const UUID_LABELS: [&str; 1] = ["gpu_uuid"];
-/// What the uuid of a part of a GPU begins with, whose figures are not those of a GPU.
-const INSTANCE_PREFIX: &str = "MIG-";
 
 pub(super) fn is_read(name: &str) -> bool {
     READ.contains(&name)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -19,6 +19,13 @@ use tokio::task::JoinHandle;
 
 const TEXT: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
 const OPENMETRICS: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+
+const GZIP: [(HeaderName, &str); 1] = [(header::CONTENT_ENCODING, "gzip")];
+
+/// One line too many.
+static LARGE: LazyLock<String> = LazyLock::new(|| "a 1\n".repeat(PAGE_BYTES_MAX / 4 + 1));
+/// The same, packed.
+static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| gzip(&LARGE));
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -37,6 +44,8 @@ pub struct Exporter {
 
 impl Exporter {
     pub async fn start(pages: &[(&str, &str)]) -> Self {
+        // To pack it takes longer than an endpoint may.
+        LazyLock::force(&BOMB);
         let pages = pages.iter().map(|(path, page)| ((*path).to_owned(), (*page).to_owned())).collect();
         let seen = Arc::new(Mutex::new(Seen { pages, ..Seen::default() }));
         let router = Router::new().fallback(answer).with_state(seen.clone());
@@ -88,10 +97,10 @@ async fn answer(State(seen): State<Arc<Mutex<Seen>>>, uri: Uri, headers: HeaderM
         "/trickles" => trickle(dcgm),
         "/redirects" => Redirect::temporary("/elsewhere").into_response(),
         "/fails" => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, dcgm).into_response(),
-        "/is-large" => (TEXT, "a 1\n".repeat(PAGE_BYTES_MAX / 4 + 1)).into_response(),
-        "/is-a-bomb" => gzip(&"a 1\n".repeat(PAGE_BYTES_MAX / 4 + 1)),
-        "/is-gzip" => gzip(dcgm),
-        "/is-no-gzip" => (TEXT, [(header::CONTENT_ENCODING, "gzip")], dcgm).into_response(),
+        "/is-large" => (TEXT, LARGE.as_str()).into_response(),
+        "/is-a-bomb" => (TEXT, GZIP, BOMB.as_slice()).into_response(),
+        "/is-gzip" => (TEXT, GZIP, gzip(dcgm)).into_response(),
+        "/is-no-gzip" => (TEXT, GZIP, dcgm).into_response(),
         "/is-brotli" => (TEXT, [(header::CONTENT_ENCODING, "br")], dcgm).into_response(),
         "/is-html" => axum::response::Html("<html>\n<p>Welcome to the hotel\n</html>\n").into_response(),
         "/is-torn" => (OPENMETRICS, include_str!("../fixtures/openmetrics.prom").trim_end_matches("# EOF\n")).into_response(),
@@ -100,10 +109,10 @@ async fn answer(State(seen): State<Arc<Mutex<Seen>>>, uri: Uri, headers: HeaderM
     }
 }
 
-fn gzip(page: &str) -> Response {
+fn gzip(page: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(page.as_bytes()).unwrap();
-    (TEXT, [(header::CONTENT_ENCODING, "gzip")], encoder.finish().unwrap()).into_response()
+    encoder.finish().unwrap()
 }
 
 /// A page that begins and never ends.

@@ -132,7 +132,7 @@ async fn a_recording_stands_before_the_endpoints() {
 /// Two ticks of an agent that scrapes `urls`, in the background since the pages come from this thread.
 async fn agent(urls: Vec<String>, gpus: Option<PathBuf>) -> Output {
     let run = move || {
-        let mut flags = vec!["--once", "--print", "--interval", "4s", "--vm", "gpu-a-01"];
+        let mut flags = vec!["--once", "--print", "--interval", "8s", "--vm", "gpu-a-01"];
         urls.iter().for_each(|url| flags.extend(["--scrape", url]));
         match &gpus {
             Some(library) => run(&flags, &[("PLIMSOLL_NVML_LIBRARY", library)]),

@@ -100,6 +100,13 @@ fn instances_that_are_not_all_known_have_no_sum() {
 }
 
 #[test]
+fn an_instance_may_be_known_by_its_own_uuid() {
+    let page = "DCGM_FI_DEV_FB_USED{gpu=\"3\",UUID=\"MIG-a\"} 5\nDCGM_FI_DEV_FB_USED{gpu=\"3\",UUID=\"MIG-b\"} 7\nDCGM_FI_DEV_GPU_UTIL{gpu=\"3\",UUID=\"MIG-a\"} 0\n";
+    let figures = GpuFigures { memory_used_bytes: Some(12 * MIB), ..GpuFigures::default() };
+    assert_eq!(read(page), [ScrapedGpu { uuid: None, index: Some(3), figures }]);
+}
+
+#[test]
 fn the_order_of_lines_does_not_matter() {
     for page in [OLD, NEW, MIG] {
         let backwards: String = page.lines().rev().flat_map(|line| [line, "\n"]).collect();
