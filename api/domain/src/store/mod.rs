@@ -6,6 +6,7 @@
 
 mod audit;
 mod cells;
+mod commits;
 mod derived;
 mod dialect;
 mod dirty;
@@ -34,6 +35,7 @@ use crate::clock::Clock;
 
 pub use audit::AuditRow;
 pub use cells::{CellBlock, DeltaBlock, Grain};
+pub use commits::{Edges, Passing};
 pub use derived::DerivedKind;
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
 pub use dirty::{DirtyKind, DirtyMarks, MachineMarks};
