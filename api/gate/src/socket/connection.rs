@@ -17,18 +17,21 @@ use bytes::Bytes;
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::{BoxStream, SelectAll, StreamExt as _, once};
 use serde_json::{Map, Value as Json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::ending::Ending;
 use super::message::{self, Incoming};
-use crate::admit::OperationKind;
+use crate::admit::{OperationKind, Prepared};
 use crate::code::Code;
 use crate::complete::Answer;
 use crate::refused::Refused;
 use crate::service::{Endpoint, Params, Service};
 use crate::stream::Payload;
 
+/// Operations with a single answer that one socket runs at once; more wait, since each holds its answer until it has been written.
+const ANSWERS_MAX: usize = 4;
 /// How long a client may take to answer our close frame.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 struct Said {
     id: Arc<str>,
     payload: Option<Payload>,
+    /// Of a single answer: given back once it has been written.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// A WebSocket and what runs on it.
@@ -48,6 +53,7 @@ pub struct Connection<E: Endpoint> {
     /// The operations that run, by the client's ids.
     running: HashMap<Arc<str>, AbortHandle>,
     said: SelectAll<Abortable<BoxStream<'static, Said>>>,
+    answers: Arc<Semaphore>,
     /// Whether the client has sent anything since it was last asked.
     is_alive: bool,
 }
@@ -64,7 +70,8 @@ enum Step {
 impl<E: Endpoint> Connection<E> {
     /// A connection over a socket that has just been opened; `headers` and `peer` are those of its request.
     pub fn new(service: Service<E>, socket: WebSocket, headers: HeaderMap, peer: Option<SocketAddr>, stop: CancellationToken) -> Self {
-        Self { service, socket, headers, peer, stop, running: HashMap::new(), said: SelectAll::new(), is_alive: true }
+        let (running, said, answers) = (HashMap::new(), SelectAll::new(), Arc::new(Semaphore::new(ANSWERS_MAX)));
+        Self { service, socket, headers, peer, stop, running, said, answers, is_alive: true }
     }
 
     /// Serves until the end, and says why it ended.
@@ -200,14 +207,7 @@ impl<E: Endpoint> Connection<E> {
         metrics::counter!("plimsoll_socket_operations_total", "kind" => kind, "code" => code).increment(1);
         match prepared {
             Ok(prepared) => {
-                let id: Arc<str> = id.into();
-                let (of, last) = (Arc::clone(&id), Arc::clone(&id));
-                let said =
-                    self.service.open(caller.clone(), prepared).map(move |payload| Said { id: Arc::clone(&of), payload: Some(payload) });
-                let said = said.chain(once(std::future::ready(Said { id: last, payload: None })));
-                let (operation, registration) = AbortHandle::new_pair();
-                self.said.push(Abortable::new(said.boxed(), registration));
-                self.running.insert(id, operation);
+                self.start(caller, id.into(), prepared);
                 Ok(())
             }
             Err(refused) => {
@@ -217,17 +217,39 @@ impl<E: Endpoint> Connection<E> {
         }
     }
 
+    fn start(&mut self, caller: &E::Caller, id: Arc<str>, prepared: Prepared) {
+        let goes_on = prepared.facts.kind == OperationKind::Subscription;
+        let mut payloads = self.service.open(caller.clone(), prepared);
+        let (of, answers) = (Arc::clone(&id), Arc::clone(&self.answers));
+        let said = if goes_on {
+            payloads.map(move |payload| Said { id: Arc::clone(&of), payload: Some(payload), place: None }).boxed()
+        } else {
+            once(async move {
+                // The semaphore is never closed.
+                let place = answers.acquire_owned().await.ok();
+                Said { id: of, payload: payloads.next().await, place }
+            })
+            .boxed()
+        };
+        let last = Said { id: Arc::clone(&id), payload: None, place: None };
+        let (operation, registration) = AbortHandle::new_pair();
+        self.said.push(Abortable::new(said.chain(once(std::future::ready(last))).boxed(), registration));
+        self.running.insert(id, operation);
+    }
+
     /// Sends what an operation says. An error is its last word; else `complete` is.
-    async fn pass_on(&mut self, Said { id, payload }: Said) -> Result<(), Ending> {
+    async fn pass_on(&mut self, Said { id, payload, place }: Said) -> Result<(), Ending> {
         if !matches!(payload, Some(Payload::Next(_)))
             && let Some(operation) = self.running.remove(&id)
         {
             operation.abort();
         }
-        match payload {
+        let written = match payload {
             Some(payload) => self.send_json(message::framed(&id, &payload)).await,
             None => self.send(message::complete(&id)).await,
-        }
+        };
+        drop(place);
+        written
     }
 
     async fn keep_alive(&mut self) -> Result<(), Ending> {
