@@ -34,6 +34,7 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.provisioningBreakdown", &[ADMIN]),
     ("Query.availabilityBreakdown", &[ADMIN]),
     ("Query.auditLog", &[ADMIN]),
+    ("Subscription.executionMetrics", &[TD, ADMIN]),
 ];
 
 /// Roles of which one is enough for a guarded field; none for a field that is not guarded.
