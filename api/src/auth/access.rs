@@ -35,6 +35,7 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.availabilityBreakdown", &[ADMIN]),
     ("Query.auditLog", &[ADMIN]),
     ("Subscription.executionMetrics", &[TD, ADMIN]),
+    ("Subscription.jobUpdates", &[TD, ADMIN]),
 ];
 
 /// Roles of which one is enough for a guarded field; none for a field that is not guarded.
