@@ -612,7 +612,10 @@ pub const fn chunk_of(family: Family) -> i32 {
         | Family::VmSample
         | Family::GpuSample
         | Family::TimelineCombination
+        | Family::TimelineVm
         | Family::TransitionMachine
+        | Family::TransitionCombination
+        | Family::SwitchMachine
         | Family::OwnedSample
         | Family::JobCombination
         | Family::MachineTime => 62,

@@ -62,6 +62,12 @@ pub enum Family {
     OwnedSample = 16,
     /// Active and busy time of machines.
     MachineTime = 17,
+    /// Derived of executions on machines, by machine; only in days.
+    TimelineVm = 18,
+    /// What switches and those that found their combination took together, by combination and machine; only in days.
+    SwitchMachine = 19,
+    /// Switches from one combination to another; only in days.
+    TransitionCombination = 20,
     /// Jobs by the combination of their last attempt; this and the next two count jobs as [`Part::Executions`].
     JobCombination = 31,
     /// Jobs by combination and who asked.
@@ -72,7 +78,7 @@ pub enum Family {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Combination,
         Self::Caller,
         Self::Machine,
@@ -86,6 +92,9 @@ impl Family {
         Self::TransitionMachine,
         Self::OwnedSample,
         Self::MachineTime,
+        Self::TimelineVm,
+        Self::SwitchMachine,
+        Self::TransitionCombination,
         Self::JobCombination,
         Self::JobCaller,
         Self::JobMachine,
@@ -97,7 +106,10 @@ impl Family {
     /// The families of a machine-hour.
     pub const OF_MACHINE_HOURS: [Self; 4] = [Self::Timeline, Self::Transition, Self::OwnedSample, Self::MachineTime];
     /// The families of days of machine-hours, each with the one that it is merged from.
-    pub const OF_TIMELINE_DAYS: [(Self, Self); 6] = [
+    pub const OF_TIMELINE_DAYS: [(Self, Self); 9] = [
+        (Self::TimelineVm, Self::Timeline),
+        (Self::SwitchMachine, Self::Timeline),
+        (Self::TransitionCombination, Self::Transition),
         (Self::TimelineCombination, Self::Timeline),
         (Self::TimelineMachine, Self::Timeline),
         (Self::TimelineCaller, Self::Timeline),
@@ -133,8 +145,9 @@ impl Family {
             Self::Timeline => &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType],
             Self::Transition => &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType, Previous],
             Self::TransitionMachine => &[Combination, Vm, Previous],
-            Self::OwnedSample => &[Combination, Vm],
-            Self::VmSample | Self::GpuSample | Self::MachineTime => &[Vm],
+            Self::TransitionCombination => &[Combination, Previous],
+            Self::OwnedSample | Self::SwitchMachine => &[Combination, Vm],
+            Self::VmSample | Self::GpuSample | Self::MachineTime | Self::TimelineVm => &[Vm],
         }
     }
 
@@ -145,8 +158,11 @@ impl Family {
             Self::Combination | Self::Caller | Self::Machine => &Part::OF_EXECUTIONS,
             Self::VmSample => &Part::OF_VM_SAMPLES,
             Self::GpuSample | Self::OwnedSample => &Part::OF_GPU_SAMPLES,
-            Self::Timeline | Self::TimelineCombination | Self::TimelineCaller | Self::TimelineMachine => &Part::OF_TIMELINES,
-            Self::Transition | Self::TransitionMachine => &Part::OF_TRANSITIONS,
+            Self::Timeline | Self::TimelineCombination | Self::TimelineCaller | Self::TimelineMachine | Self::TimelineVm => {
+                &Part::OF_TIMELINES
+            }
+            Self::Transition | Self::TransitionMachine | Self::TransitionCombination => &Part::OF_TRANSITIONS,
+            Self::SwitchMachine => &Part::OF_SWITCH_SUMS,
             Self::MachineTime => &Part::OF_MACHINE_TIME,
             Self::JobCombination | Self::JobCaller | Self::JobMachine => &Part::OF_JOBS,
         }
@@ -183,6 +199,15 @@ pub enum PartKind {
     Minutes,
     /// What GPU- and CPU-hours follow from, by machine.
     Usage,
+}
+
+/// What of a summary a sum keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Summed {
+    /// How many values there are.
+    Count,
+    /// Their sum, in the summary's units.
+    Values,
 }
 
 /// Sums of fractions are kept in units of 10^-12, so that they are exact whatever the order.
@@ -300,6 +325,14 @@ pub enum Part {
     ActiveTime = 60,
     /// Slot time in which a machine was RUNNING and the slot was held, microseconds.
     BusyTime = 61,
+    /// Number of [`Part::Switched`].
+    SwitchedCount = 62,
+    /// Sum of [`Part::Switched`], in its units.
+    SwitchedTime = 63,
+    /// Number of [`Part::Unswitched`].
+    UnswitchedCount = 64,
+    /// Sum of [`Part::Unswitched`], in its units.
+    UnswitchedTime = 65,
     /// Executions of jobs.
     Attempts = 70,
     /// Jobs with more than one execution.
@@ -375,6 +408,8 @@ impl Part {
         Self::Unswitched,
         Self::MemoryRatioMax,
     ];
+    /// What switches took together.
+    pub const OF_SWITCH_SUMS: [Self; 4] = [Self::SwitchedCount, Self::SwitchedTime, Self::UnswitchedCount, Self::UnswitchedTime];
     /// What is derived of switches.
     pub const OF_TRANSITIONS: [Self; 2] = [Self::Switches, Self::SwitchLoad];
     /// What is derived of machines.
@@ -394,10 +429,23 @@ impl Part {
             .chain(Self::OF_VM_SAMPLES)
             .chain(Self::OF_GPU_SAMPLES)
             .chain(Self::OF_TIMELINES)
+            .chain(Self::OF_SWITCH_SUMS)
             .chain(Self::OF_TRANSITIONS)
             .chain(Self::OF_MACHINE_TIME)
             .chain(Self::OF_JOBS)
             .find(|part| part.code() == code)
+    }
+
+    /// The summary that it is a sum of: the values themselves, or how many they are.
+    #[must_use]
+    pub const fn sum_of(self) -> Option<(Self, Summed)> {
+        match self {
+            Self::SwitchedCount => Some((Self::Switched, Summed::Count)),
+            Self::SwitchedTime => Some((Self::Switched, Summed::Values)),
+            Self::UnswitchedCount => Some((Self::Unswitched, Summed::Count)),
+            Self::UnswitchedTime => Some((Self::Unswitched, Summed::Values)),
+            _ => None,
+        }
     }
 
     /// What it adds up.
@@ -426,6 +474,7 @@ impl Part {
             | Self::ActiveTime
             | Self::BusyTime => PartKind::Sum,
             Self::LastError | Self::MemoryRatioMax => PartKind::Latest,
+            Self::SwitchedCount | Self::SwitchedTime | Self::UnswitchedCount | Self::UnswitchedTime => PartKind::Sum,
             Self::Attempts | Self::RetriedJobs => PartKind::Sum,
             Self::InputSize | Self::OutputSize | Self::GpuMemory | Self::MemoryUsed | Self::GpuMemoryUsed => WHOLE,
             Self::InputCorrelation | Self::OutputCorrelation => PartKind::Moments,
