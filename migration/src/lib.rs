@@ -10,6 +10,7 @@ mod m20261124_000001_foundation;
 mod m20261124_000002_timelines;
 mod m20261124_000003_jobs;
 mod m20261124_000004_reach;
+mod m20261124_000006_cell_rebuild;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000002_timelines::Migration),
             Box::new(m20261124_000003_jobs::Migration),
             Box::new(m20261124_000004_reach::Migration),
+            Box::new(m20261124_000006_cell_rebuild::Migration),
         ]
     }
 }
