@@ -22,6 +22,7 @@ use query::concurrency::ConcurrencyQuery;
 use query::executions::ExecutionQuery;
 use query::jobs::JobQuery;
 use query::lists::ListQuery;
+use query::loads::LoadQuery;
 use query::machine_lives::MachineLifeQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
@@ -33,7 +34,17 @@ const RECURSION_MAX: usize = 64;
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-pub struct Query(ServiceQuery, ExecutionQuery, JobQuery, TimelineQuery, ConcurrencyQuery, MachineQuery, MachineLifeQuery, ListQuery);
+pub struct Query(
+    ServiceQuery,
+    ExecutionQuery,
+    JobQuery,
+    TimelineQuery,
+    ConcurrencyQuery,
+    LoadQuery,
+    MachineQuery,
+    MachineLifeQuery,
+    ListQuery,
+);
 
 /// The schema.
 pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;
