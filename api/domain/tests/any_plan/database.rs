@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use plimsoll_domain::clock::Clock;
 use plimsoll_domain::store::Store;
+use sea_orm::ConnectionTrait as _;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
@@ -32,17 +33,34 @@ impl Database {
         Some(Self::Postgres { server, name })
     }
 
-    pub async fn open(&self, clock: Arc<dyn Clock>) -> Store {
-        let url = match self {
+    fn url(&self) -> String {
+        match self {
             Self::Sqlite(folder) => format!("sqlite://{}?mode=rwc", folder.path().join("plimsoll.db").display()),
             Self::Postgres { server, name } => {
                 let options: sqlx::postgres::PgConnectOptions = server.parse().unwrap();
                 options.database(name).to_url_lossy().to_string()
             }
-        };
-        let store = Store::open(&url, clock).await.unwrap();
+        }
+    }
+
+    pub async fn open(&self, clock: Arc<dyn Clock>) -> Store {
+        let store = Store::open(&self.url(), clock).await.unwrap();
         store.migrate().await.unwrap();
         store
+    }
+
+    /// Takes the database back to the version before loads had cells. Nobody else may have it open.
+    pub async fn forget_cells_of_loads(&self) {
+        let connection = sea_orm::Database::connect(self.url()).await.unwrap();
+        for sql in [
+            "DELETE FROM cell WHERE family IN (6, 7)",
+            "DELETE FROM cell_delta WHERE family IN (6, 7)",
+            "DROP TABLE cell_rebuild",
+            "DELETE FROM seaql_migrations WHERE version = 'm20261124_000006_cell_rebuild'",
+        ] {
+            connection.execute_unprepared(sql).await.unwrap();
+        }
+        connection.close().await.unwrap();
     }
 
     /// Removes a database of a server; a folder goes with its owner.
