@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use plimsoll_domain::clock::Clock;
 use plimsoll_domain::store::Store;
-use sea_orm::ConnectionTrait as _;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
@@ -33,7 +32,7 @@ impl Database {
         Some(Self::Postgres { server, name })
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         match self {
             Self::Sqlite(folder) => format!("sqlite://{}?mode=rwc", folder.path().join("plimsoll.db").display()),
             Self::Postgres { server, name } => {
@@ -47,20 +46,6 @@ impl Database {
         let store = Store::open(&self.url(), clock).await.unwrap();
         store.migrate().await.unwrap();
         store
-    }
-
-    /// Takes the database back to the version before loads had cells. Nobody else may have it open.
-    pub async fn forget_cells_of_loads(&self) {
-        let connection = sea_orm::Database::connect(self.url()).await.unwrap();
-        for sql in [
-            "DELETE FROM cell WHERE family IN (6, 7)",
-            "DELETE FROM cell_delta WHERE family IN (6, 7)",
-            "DROP TABLE cell_rebuild",
-            "DELETE FROM seaql_migrations WHERE version = 'm20261124_000006_cell_rebuild'",
-        ] {
-            connection.execute_unprepared(sql).await.unwrap();
-        }
-        connection.close().await.unwrap();
     }
 
     /// Removes a database of a server; a folder goes with its owner.
