@@ -24,6 +24,8 @@ use futures_util::future::BoxFuture;
 use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::clock::{Clock, IdSource, SystemClock, TimeOrderedIds};
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
+use plimsoll_domain::live::bus::{Bus, LocalBus};
+use plimsoll_domain::live::commits::Commits;
 use plimsoll_domain::store::{Store, StoreError};
 use plimsoll_gate::{CostTable, Gate, Service};
 use tokio::net::TcpListener;
@@ -35,6 +37,7 @@ use auth::jwks::JwksError;
 use auth::jwt::ClaimPolicy;
 use config::Config;
 use graphql::query::service::ServiceConfig;
+use graphql::subscription::execution_metrics::Live;
 use http::graphql::{EventSenders, GraphqlEndpoint};
 use http::health::{Component, Readiness};
 use http::ingest::{Ingest, IngestLimits};
@@ -43,6 +46,8 @@ use tasks::Tasks;
 
 /// How long background tasks may take to end.
 const TASKS_END_MAX: Duration = Duration::from_secs(10);
+/// How long sockets may take to end once the requests have been answered.
+const SOCKETS_END_MAX: Duration = Duration::from_secs(5);
 /// Nodes of a page when nobody says how many.
 pub const PAGE_SIZE_DEFAULT: usize = 50;
 
@@ -133,7 +138,10 @@ pub async fn serve_store(
     plimsoll_domain::describe_metrics();
     let authenticator = authenticator(&config, &listener, &clock)?;
     let tasks = Tasks::default();
+    let bus: Arc<dyn Bus> = Arc::new(LocalBus::default());
     let (writer, ingest) = Writer::new(store.clone());
+    let writer = writer.waking(Arc::clone(&bus));
+    let (commits, follower) = Commits::new(store.clone(), bus);
     let written = tokio::task::spawn_blocking({
         let runtime = tokio::runtime::Handle::current();
         move || runtime.block_on(writer.run())
@@ -142,6 +150,7 @@ pub async fn serve_store(
     tasks.spawn("audit", audit_writer.run(tasks.stop.clone()));
     tasks.spawn("keys", Arc::clone(&authenticator).keep_keys_fresh(tasks.stop.clone()));
     tasks.spawn("metrics", http::metrics::keep_up(metrics.clone(), tasks.stop.clone()));
+    tasks.spawn("commits", follower.run(tasks.stop.clone()));
     background::spawn(&tasks, &store, &*ids);
     if config.collect.enabled {
         tasks.spawn("collector", collect::run(ingest.clone(), Arc::clone(&clock), tasks.stop.clone()));
@@ -153,15 +162,18 @@ pub async fn serve_store(
     let service = ServiceConfig::new(&limits, config.cost.currency.as_str().to_owned(), config.limits.ingest_body_bytes, page);
     let endpoint = GraphqlEndpoint {
         authenticator: Arc::clone(&authenticator),
-        schema: graphql::schema(Reader::new(store.clone()), service),
+        schema: graphql::schema(Reader::new(store.clone()), Live::new(commits), service),
         introspection: config.graphql.introspection,
         has_key: config.auth.has_key(),
+        origins: config.http.cors_origins.clone(),
         ids: Arc::clone(&ids),
         auditor: Arc::new(audit),
     };
     let gate = Gate::new(&graphql::sdl(), limits, CostTable::default()).map_err(ServeError::Schema)?;
+    let service = Service::new(gate, endpoint);
+    let sockets = service.sockets().clone();
     let routes = Router::new()
-        .route("/graphql", plimsoll_gate::http::route(Service::new(gate, endpoint)))
+        .route("/graphql", plimsoll_gate::http::route(service))
         .merge(Ingest::new(EventSenders(authenticator), ingest, clock, ingest_limits(&config)).routes());
     let shell = http::Shell {
         ids,
@@ -171,13 +183,18 @@ pub async fn serve_store(
         readiness: Arc::new(StoreReadiness(store.clone())),
     };
     let end = CancellationToken::new();
-    let watch = end.clone();
+    let (watch, closing) = (end.clone(), sockets.clone());
     let broken = tasks.broken.clone();
     tokio::spawn(async move {
         tokio::select! { () = stop.cancelled() => {}, () = broken.cancelled() => {} }
+        closing.stop();
         watch.cancel();
     });
     http::server::run(listener, http::router(&shell, routes), &config.limits, end).await;
+    let left_open = sockets.ended(SOCKETS_END_MAX).await;
+    if left_open > 0 {
+        tracing::warn!(sockets = left_open, "some sockets did not end in time");
+    }
     // The requests are answered; their handles of the writer are gone with them, and the collector's goes with the tasks.
     drop(shell);
     tasks.finish(TASKS_END_MAX).await;
@@ -221,6 +238,12 @@ fn gate_limits(config: &Config) -> plimsoll_gate::Limits {
         request_body_size_bytes: own.request_body_bytes,
         body_read_time: Duration::from_millis(own.body_read_ms),
         query_time: Duration::from_millis(own.query_ms),
+        sockets: own.sockets,
+        socket_operations: own.socket_operations,
+        socket_message_size_bytes: own.socket_message_bytes,
+        socket_init_time: Duration::from_millis(own.socket_init_ms),
+        socket_write_time: Duration::from_millis(own.socket_write_ms),
+        socket_keep_alive: Duration::from_millis(own.socket_keep_alive_ms),
         ..plimsoll_gate::Limits::default()
     }
 }

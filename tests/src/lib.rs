@@ -8,6 +8,7 @@ pub mod compare;
 pub mod load;
 pub mod proxy;
 pub mod sender;
+pub mod socket;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -166,6 +167,40 @@ impl Server {
         Some((status, response.json().await.ok()?))
     }
 
+    /// Starts a server on this database with other limits than the default ones.
+    #[must_use]
+    pub fn start_with_limits(database: &Database, limits: &[(&str, u64)]) -> Self {
+        let lines: Vec<String> = limits.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        std::io::Write::write_all(&mut file, format!("[limits]\n{}", lines.concat()).as_bytes()).expect("written");
+        // It has been read by the time that the server listens.
+        Self::start_with(&database.url(), &[("PLIMSOLL_CONFIG", &file.path().display().to_string())])
+    }
+
+    /// The value of a metric, its labels as the page writes them; 0 where it does not stand there.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let page = self.http.get(format!("{}/metrics", self.url)).send().await.expect("an answer").text().await.expect("a text");
+        page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()).unwrap_or(0.0)
+    }
+
+    /// Waits until a metric is at least this much.
+    pub async fn metric_reaches(&self, name: &str, value: f64) {
+        let until = Instant::now() + START_MAX;
+        while self.metric(name).await < value {
+            assert!(Instant::now() < until, "{name} does not reach {value}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a metric is at most this much.
+    pub async fn metric_reaches_at_most(&self, name: &str, value: f64) {
+        let until = Instant::now() + START_MAX;
+        while self.metric(name).await > value {
+            assert!(Instant::now() < until, "{name} stays above {value}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Asks a question as somebody with these roles; status and answer.
     pub async fn ask(&self, roles: &[&str], query: &str, variables: Value) -> (u16, Value) {
         let mut request = self.http.post(format!("{}/graphql", self.url)).json(&json!({ "query": query, "variables": variables }));
@@ -188,7 +223,13 @@ impl Drop for Server {
 #[must_use]
 pub fn token(roles: &[&str]) -> String {
     // Far in the future: a test asks for no clock.
-    let claims = json!({ "sub": "test", "roles": roles, "exp": 4_102_444_800_i64 });
+    token_until(roles, 4_102_444_800)
+}
+
+/// A token with these roles that expires at this second since 1970.
+#[must_use]
+pub fn token_until(roles: &[&str], expires_s: i64) -> String {
+    let claims = json!({ "sub": "test", "roles": roles, "exp": expires_s });
     let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token")
 }

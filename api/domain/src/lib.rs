@@ -1,18 +1,22 @@
 //! Everything from ingest to the figures: no GraphQL, no HTTP, no command line.
 //!
-//! Who may import whom: `concurrency -> breakdown`; `{ingest, breakdown, machine} -> timeline -> cell -> store -> entity`; pure files import only
+//! Who may import whom: `{concurrency, comparison, popularity} -> breakdown`; `ingest -> live::bus`; `live -> store`;
+//! `{ingest, breakdown, machine} -> timeline -> cell -> store -> entity`; pure files import only
 //! `plimsoll_entity::value` and each other.
 
 pub mod breakdown;
 pub mod catalog;
 pub mod cell;
 pub mod clock;
+pub mod comparison;
 pub mod concurrency;
 pub mod demo;
 pub mod ingest;
 pub mod job;
 pub mod listing;
+pub mod live;
 pub mod machine;
+pub mod popularity;
 pub mod store;
 pub mod timeline;
 
@@ -20,4 +24,5 @@ pub mod timeline;
 pub fn describe_metrics() {
     metrics::describe_counter!("plimsoll_ingest_events_total", "Events that reached the writer, by what became of them.");
     metrics::describe_histogram!("plimsoll_ingest_commit_duration_seconds", "Time that one group of requests took to be durable.");
+    live::describe_metrics();
 }

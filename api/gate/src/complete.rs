@@ -42,6 +42,15 @@ impl Answer {
         self.errors.first().and_then(code_of)
     }
 
+    /// The errors alone as JSON.
+    #[must_use]
+    pub fn errors_to_json(&self) -> Bytes {
+        serde_json::to_vec(&self.errors).map(Bytes::from).unwrap_or_else(|error| {
+            tracing::error!(error = %error, "failed to serialize errors");
+            Bytes::from_static(br#"[{"message":"internal error","extensions":{"code":"INTERNAL"}}]"#)
+        })
+    }
+
     /// The answer as JSON.
     #[must_use]
     pub fn to_json(&self) -> Bytes {

@@ -2,7 +2,8 @@
 //!
 //! async-graphql 7.2 executes well and checks badly. A request passes here first, in this order: [`http`] (who, how, how big),
 //! then `source` and `walk` (how much), `validate` and `rules` (does it fit the schema), `coerce` (do the variables), `plan` (what
-//! exactly is to be run), then the executor, then `complete` (the answer as the specification wants it).
+//! exactly is to be run), then the executor, then `complete` (the answer as the specification wants it). What goes on
+//! passes through `stream`, and over WebSockets through `socket`.
 //!
 //! Invariants: nothing that is not linear in its input runs before the limits have been checked; every error has a [`Code`]; what
 //! is cached is bounded. It knows nothing of the domain: any [`async_graphql`] schema and its SDL will do.
@@ -21,7 +22,9 @@ mod refused;
 mod rules;
 mod schema;
 mod service;
+mod socket;
 mod source;
+mod stream;
 mod validate;
 mod walk;
 
@@ -34,3 +37,5 @@ pub use limits::Limits;
 pub use refused::Refused;
 pub use schema::SdlError;
 pub use service::{Endpoint, Params, Refusal, Service};
+pub use socket::Sockets;
+pub use stream::{Payload, Payloads};

@@ -53,6 +53,18 @@ pub struct Limits {
     pub query_time: Duration,
     /// Operations that run at once; more wait within their `query_time`.
     pub running_operations: usize,
+    /// WebSockets of the process.
+    pub sockets: usize,
+    /// Operations that one WebSocket carries at once.
+    pub socket_operations: usize,
+    /// Bytes of one message of a WebSocket.
+    pub socket_message_size_bytes: usize,
+    /// Time in which a WebSocket must have said who calls, and have been acknowledged.
+    pub socket_init_time: Duration,
+    /// Time in which a client must have taken one message.
+    pub socket_write_time: Duration,
+    /// Time after which a client is asked whether it lives, and in which it must have answered.
+    pub socket_keep_alive: Duration,
     /// Admitted documents that are kept.
     pub cached_documents: usize,
     /// Bytes of text of the admitted documents that are kept.
@@ -89,6 +101,12 @@ impl Default for Limits {
             body_read_time: Duration::from_secs(10),
             query_time: Duration::from_secs(30),
             running_operations: 256,
+            sockets: 5_000,
+            socket_operations: 50,
+            socket_message_size_bytes: 256 * 1024,
+            socket_init_time: Duration::from_secs(10),
+            socket_write_time: Duration::from_secs(10),
+            socket_keep_alive: Duration::from_secs(15),
             cached_documents: 1_000,
             cached_text_size_bytes: 16 * 1024 * 1024,
             cached_memory_size_bytes: 64 * 1024 * 1024,

@@ -1,5 +1,5 @@
-//! One request from its parameters to its answer, whatever carried it: HTTP today, WebSocket and event streams through the same two
-//! calls, [`Service::prepare`] and [`Service::run`].
+//! One request from its parameters to its answer, whatever carried it: [`Service::prepare`], then [`Service::run`] for one answer or
+//! [`Service::open`] for a stream of them.
 //!
 //! Invariants: nothing runs that has not been admitted; at most [`crate::Limits::running_operations`] run at once; an operation that
 //! panics or takes too long costs its own answer and nothing else. It must not know headers or status codes.
@@ -7,9 +7,11 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::{Request, Response};
 use axum::http::HeaderMap;
+use futures_util::stream::BoxStream;
 use serde_json::{Map, Value as Json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -20,6 +22,7 @@ use crate::code::Code;
 use crate::complete::Answer;
 use crate::gate::Gate;
 use crate::refused::{Refused, coded};
+use crate::socket::Sockets;
 
 /// The host behind the gate: who calls, and the executor.
 pub trait Endpoint: Clone + Send + Sync + 'static {
@@ -32,11 +35,31 @@ pub trait Endpoint: Clone + Send + Sync + 'static {
     /// A [`Refusal`] when there is no valid token; the request ends there.
     fn authenticate(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> impl Future<Output = Result<Self::Caller, Refusal>> + Send;
 
+    /// Finds out who calls over a WebSocket: by the payload of its `connection_init`, else by the headers of the request that opened it.
+    ///
+    /// # Errors
+    /// As [`Endpoint::authenticate`].
+    fn authenticate_socket(
+        &self,
+        init: &Map<String, Json>,
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+    ) -> impl Future<Output = Result<Self::Caller, Refusal>> + Send;
+
+    /// How long the caller is known for; what goes on ends then.
+    fn expires_in(&self, caller: &Self::Caller) -> Duration;
+
+    /// Whether a page of this origin, as the headers tell it, may open a WebSocket.
+    fn admits_origin(&self, headers: &HeaderMap) -> bool;
+
     /// Whether the caller may ask for `__schema` and `__type`. `__typename` is open to all.
     fn may_introspect(&self, caller: &Self::Caller) -> bool;
 
     /// Runs a query or mutation.
     fn execute(&self, caller: Self::Caller, request: Request, facts: OperationFacts) -> impl Future<Output = Response> + Send;
+
+    /// Starts a subscription; its answers are computed one by one as they are asked for.
+    fn subscribe(&self, caller: Self::Caller, request: Request, facts: &OperationFacts) -> BoxStream<'static, Response>;
 
     /// Names a fault of the service, in the log and to the client.
     fn next_error_id(&self) -> String;
@@ -78,11 +101,12 @@ pub struct Service<E> {
     gate: Gate,
     endpoint: E,
     running: Arc<Semaphore>,
+    sockets: Sockets,
 }
 
 impl<E: Clone> Clone for Service<E> {
     fn clone(&self) -> Self {
-        Self { gate: self.gate.clone(), endpoint: self.endpoint.clone(), running: Arc::clone(&self.running) }
+        Self { gate: self.gate.clone(), endpoint: self.endpoint.clone(), running: Arc::clone(&self.running), sockets: self.sockets.clone() }
     }
 }
 
@@ -91,13 +115,20 @@ impl<E: Endpoint> Service<E> {
     #[must_use]
     pub fn new(gate: Gate, endpoint: E) -> Self {
         let running = Arc::new(Semaphore::new(gate.limits().running_operations.min(Semaphore::MAX_PERMITS)));
-        Self { gate, endpoint, running }
+        let sockets = Sockets::new(gate.limits().sockets);
+        Self { gate, endpoint, running, sockets }
     }
 
     /// The gate.
     #[must_use]
     pub const fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// The WebSockets that are open.
+    #[must_use]
+    pub const fn sockets(&self) -> &Sockets {
+        &self.sockets
     }
 
     /// The host.
@@ -127,20 +158,23 @@ impl<E: Endpoint> Service<E> {
         let executed = tokio::time::timeout(query_time, self.execute(caller, prepared.request, prepared.facts)).await;
         match executed {
             Ok(Ok(response)) => prepared.completion.finish(response, &|| self.endpoint.next_error_id()),
-            Ok(Err(Panicked { detail })) => {
-                let id = self.endpoint.next_error_id();
-                tracing::error!(error.id = %id, error.message = %detail, "an operation panicked");
-                let mut error = coded(Code::Internal, "internal error", None);
-                if let Some(extensions) = error.extensions.as_mut() {
-                    extensions.set("id", async_graphql::Value::from(id));
-                }
-                Answer { data: None, errors: vec![error] }
-            }
+            Ok(Err(Panicked { detail })) => self.panicked(&detail),
             Err(_elapsed) => {
                 let message = format!("the operation took longer than {} s", query_time.as_secs());
                 Refused::new(Code::Timeout, message, None).into()
             }
         }
+    }
+
+    /// The answer of an operation that has panicked.
+    pub(crate) fn panicked(&self, detail: &str) -> Answer {
+        let id = self.endpoint.next_error_id();
+        tracing::error!(error.id = %id, error.message = %detail, "an operation panicked");
+        let mut error = coded(Code::Internal, "internal error", None);
+        if let Some(extensions) = error.extensions.as_mut() {
+            extensions.set("id", async_graphql::Value::from(id));
+        }
+        Answer { data: None, errors: vec![error] }
     }
 
     /// On a task of its own: a panic stays there, and the connection's task is free to notice that its client has gone, which ends it.

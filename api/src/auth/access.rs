@@ -23,6 +23,8 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.jobs", &[TD, ADMIN]),
     ("Query.loadBreakdown", &[TD, ADMIN, FD]),
     ("Query.dimensionValues", &[TD, ADMIN, FD]),
+    ("Query.executionComparison", &[TD]),
+    ("Query.checkpointPopularity", &[TD]),
     ("Query.checkpointSwitching", &[TD]),
     ("Query.usageBreakdown", &[TD, ADMIN, FD]),
     ("Query.usageSeries", &[TD, ADMIN, FD]),
@@ -33,6 +35,8 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.provisioningBreakdown", &[ADMIN]),
     ("Query.availabilityBreakdown", &[ADMIN]),
     ("Query.auditLog", &[ADMIN]),
+    ("Subscription.executionMetrics", &[TD, ADMIN]),
+    ("Subscription.jobUpdates", &[TD, ADMIN]),
 ];
 
 /// Roles of which one is enough for a guarded field; none for a field that is not guarded.

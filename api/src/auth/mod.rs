@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, header};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use plimsoll_domain::clock::Clock;
 use plimsoll_entity::value::label::Role;
-use plimsoll_entity::value::time::Instant;
+use plimsoll_entity::value::time::{Instant, SECOND_US};
 use tokio_util::sync::CancellationToken;
 
 pub mod access;
@@ -122,10 +122,11 @@ impl Authenticator {
         Ok(Caller { subject: claims.subject, roles: claims.roles, expires_at: claims.expires_at, address: peer.map(|peer| peer.ip()) })
     }
 
-    /// The present instant, as tokens are judged by.
+    /// How long the caller's token still counts.
     #[must_use]
-    pub fn now(&self) -> Instant {
-        self.clock.now()
+    pub fn expires_in(&self, caller: &Caller) -> Duration {
+        let left_us = caller.expires_at.0 + jwt::LEEWAY_S * SECOND_US - self.clock.now().0;
+        Duration::from_micros(left_us.max(0).unsigned_abs())
     }
 
     /// Keeps the key set fresh until told to stop; only waits for that where there is none.

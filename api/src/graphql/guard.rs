@@ -3,7 +3,7 @@
 //! async-graphql 7 drops the key of a nullable field whose `guard` fails, so the check stands inside the resolver: a refusal adds
 //! an error with the field's path and the field is null (DESIGN, section 6).
 
-use async_graphql::{Context, Enum};
+use async_graphql::{Context, Enum, Result};
 use plimsoll_entity::value::label;
 use plimsoll_gate::Code;
 
@@ -46,12 +46,19 @@ pub fn required(field: &str) -> Vec<Role> {
 
 /// Whether the caller may read a guarded field; when not, the refusal stands among the errors of the answer.
 pub fn allows(ctx: &Context<'_>, field: &str) -> bool {
+    let demanded = demand(ctx, field);
+    demanded.map_err(|refusal| ctx.add_error(ctx.set_error_path(refusal.into_server_error(ctx.item.pos)))).is_ok()
+}
+
+/// As [`allows`], for a subscription, which ends with the refusal.
+///
+/// # Errors
+/// FORBIDDEN when the caller may not.
+pub fn demand(ctx: &Context<'_>, field: &str) -> Result<()> {
     let roles = roles_of(field).unwrap_or_default();
-    let allowed = ctx.data_opt::<Caller>().is_some_and(|caller| caller.roles.contains_any(roles));
-    if !allowed {
-        let names = roles.iter().map(|role| role.wire()).collect::<Vec<_>>().join(" or ");
-        let error = coded(Code::Forbidden, format!("requires the role {names}"));
-        ctx.add_error(ctx.set_error_path(error.into_server_error(ctx.item.pos)));
+    if ctx.data_opt::<Caller>().is_some_and(|caller| caller.roles.contains_any(roles)) {
+        return Ok(());
     }
-    allowed
+    let names = roles.iter().map(|role| role.wire()).collect::<Vec<_>>().join(" or ");
+    Err(coded(Code::Forbidden, format!("requires the role {names}")))
 }

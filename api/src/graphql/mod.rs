@@ -11,13 +11,15 @@ pub mod heavy;
 pub mod loader;
 pub mod query;
 pub mod scalar;
+pub mod subscription;
 pub mod types;
 
 use async_graphql::dataloader::DataLoader;
-use async_graphql::{EmptyMutation, EmptySubscription, MergedObject, SDLExportOptions, Schema, ValidationMode};
+use async_graphql::{EmptyMutation, MergedObject, SDLExportOptions, Schema, ValidationMode};
 use plimsoll_domain::breakdown::executions::Reader;
 
 use loader::CatalogLoader;
+use query::comparisons::ComparisonQuery;
 use query::concurrency::ConcurrencyQuery;
 use query::executions::ExecutionQuery;
 use query::jobs::JobQuery;
@@ -27,6 +29,8 @@ use query::machine_lives::MachineLifeQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
 use query::timelines::TimelineQuery;
+use subscription::Subscription;
+use subscription::execution_metrics::Live;
 
 /// Deeper than the gate's depth, so that the gate's limit is the one that is met.
 const RECURSION_MAX: usize = 64;
@@ -37,6 +41,7 @@ const RECURSION_MAX: usize = 64;
 pub struct Query(
     ServiceQuery,
     ExecutionQuery,
+    ComparisonQuery,
     JobQuery,
     TimelineQuery,
     ConcurrencyQuery,
@@ -47,20 +52,20 @@ pub struct Query(
 );
 
 /// The schema.
-pub type PlimsollSchema = Schema<Query, EmptyMutation, EmptySubscription>;
+pub type PlimsollSchema = Schema<Query, EmptyMutation, Subscription>;
 
-fn builder() -> async_graphql::SchemaBuilder<Query, EmptyMutation, EmptySubscription> {
-    Schema::build(Query::default(), EmptyMutation, EmptySubscription)
+fn builder() -> async_graphql::SchemaBuilder<Query, EmptyMutation, Subscription> {
+    Schema::build(Query::default(), EmptyMutation, Subscription::default())
         // The gate has validated, and measured, every document by then.
         .validation_mode(ValidationMode::Fast)
         .limit_recursive_depth(RECURSION_MAX)
         .disable_suggestions()
 }
 
-/// The schema over a reader of figures.
+/// The schema over a reader of figures and what live subscriptions share.
 #[must_use]
-pub fn schema(reader: Reader, config: ServiceConfig) -> PlimsollSchema {
-    builder().data(DataLoader::new(CatalogLoader(reader.clone()), tokio::spawn)).data(reader).data(config).finish()
+pub fn schema(reader: Reader, live: Live, config: ServiceConfig) -> PlimsollSchema {
+    builder().data(DataLoader::new(CatalogLoader(reader.clone()), tokio::spawn)).data(reader).data(live).data(config).finish()
 }
 
 /// The schema as text, sorted: what `schema.graphql` holds.

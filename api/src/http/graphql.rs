@@ -4,15 +4,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::{Request, Response};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
+use futures_util::stream::BoxStream;
 use plimsoll_domain::clock::IdSource;
 use plimsoll_entity::value::label::Role;
 use plimsoll_gate::{Endpoint, OperationFacts, Refusal};
+use serde_json::{Map, Value};
 
+use crate::auth::access::roles_of;
 use crate::auth::{AuthError, Authenticator, Caller, may_introspect};
-use crate::config::Introspection;
+use crate::config::{Introspection, Origins};
 use crate::graphql::PlimsollSchema;
 use crate::http::ingest::IngestAuth;
 
@@ -33,6 +37,8 @@ pub struct GraphqlEndpoint {
     pub introspection: Introspection,
     /// Whether an operator has configured a key.
     pub has_key: bool,
+    /// Origins of pages that may open sockets.
+    pub origins: Origins,
     /// Ids of faults.
     pub ids: Arc<dyn IdSource>,
     /// The audit log.
@@ -44,6 +50,38 @@ impl Endpoint for GraphqlEndpoint {
 
     async fn authenticate(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Result<Caller, Refusal> {
         self.authenticator.authenticate(headers, peer).await.map_err(|error| Refusal::new(error.to_string()))
+    }
+
+    async fn authenticate_socket(
+        &self,
+        init: &Map<String, Value>,
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+    ) -> Result<Caller, Refusal> {
+        let authenticated = match token_of(init) {
+            Some(token) => self.authenticator.authenticate_token(token, peer).await,
+            None => self.authenticator.authenticate(headers, peer).await,
+        };
+        authenticated.map_err(|error| Refusal::new(error.to_string()))
+    }
+
+    fn expires_in(&self, caller: &Caller) -> Duration {
+        self.authenticator.expires_in(caller)
+    }
+
+    fn admits_origin(&self, headers: &HeaderMap) -> bool {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = origins.next() else { return true };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        origins.next().is_none() && origin.to_str().is_ok_and(|origin| self.origins.allow(origin, host))
+    }
+
+    fn subscribe(&self, caller: Caller, request: Request, facts: &OperationFacts) -> BoxStream<'static, Response> {
+        let may = |field: &Arc<str>| roles_of(&format!("Subscription.{field}")).is_none_or(|roles| caller.roles.contains_any(roles));
+        let allowed = facts.root_fields.iter().all(may);
+        // Once, at the start: it may go on for days, or be ended before it has said anything.
+        self.auditor.operation(&caller, facts.name.as_deref().unwrap_or_default(), &facts.root_fields, allowed);
+        self.schema.execute_stream(request.data(caller))
     }
 
     fn may_introspect(&self, caller: &Caller) -> bool {
@@ -63,6 +101,18 @@ impl Endpoint for GraphqlEndpoint {
 
     fn next_error_id(&self) -> String {
         self.ids.next_id().to_string()
+    }
+}
+
+/// The token in the payload of a `connection_init`: `{"Authorization": "Bearer …"}` (in any case, as clients differ) or `{"token": "…"}`.
+/// What is there and is no token counts as one that is not accepted.
+fn token_of(init: &Map<String, Value>) -> Option<&str> {
+    let find =
+        |wanted: &str| init.iter().find(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_null()).map(|(_, value)| value);
+    let text = find("authorization").or_else(|| find("token"))?.as_str().unwrap_or_default().trim();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim()),
+        _ => Some(text),
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use plimsoll_entity::value::time::Instant;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::commit::{Batch, Identity, commit};
 use super::event::Event;
@@ -17,6 +17,7 @@ use super::identity::content_hash;
 use super::job_marks::NamedByUuid;
 use super::resolve::Names;
 use super::{IngestError, IngestSink, Written};
+use crate::live::bus::{Bus, LocalBus};
 use crate::store::{Store, StoreError};
 
 /// Requests that wait for the writer at most; one more is told to come back.
@@ -37,15 +38,6 @@ struct Request {
 #[derive(Clone, Debug)]
 pub struct WriterHandle {
     queue: mpsc::Sender<Request>,
-    commits: watch::Receiver<u64>,
-}
-
-impl WriterHandle {
-    /// Counts the commits of this process: what waits for news waits for a change.
-    #[must_use]
-    pub fn commits(&self) -> watch::Receiver<u64> {
-        self.commits.clone()
-    }
 }
 
 impl IngestSink for WriterHandle {
@@ -73,7 +65,7 @@ fn stopped() -> IngestError {
 pub struct Writer {
     store: Store,
     queue: mpsc::Receiver<Request>,
-    commits: watch::Sender<u64>,
+    bus: Arc<dyn Bus>,
     state: WriterState,
 }
 
@@ -95,8 +87,14 @@ impl Writer {
     #[must_use]
     pub fn new(store: Store) -> (Self, WriterHandle) {
         let (sender, queue) = mpsc::channel(QUEUE_REQUESTS_MAX);
-        let (commits, commits_seen) = watch::channel(0);
-        (Self { store, queue, commits, state: WriterState::default() }, WriterHandle { queue: sender, commits: commits_seen })
+        (Self { store, queue, bus: Arc::new(LocalBus::default()), state: WriterState::default() }, WriterHandle { queue: sender })
+    }
+
+    /// Wakes this bus after each commit.
+    #[must_use]
+    pub fn waking(mut self, bus: Arc<dyn Bus>) -> Self {
+        self.bus = bus;
+        self
     }
 
     /// Writes until every handle is gone.
@@ -153,7 +151,6 @@ impl Writer {
     }
 
     fn answer(&self, written: Vec<Written>, replies: Vec<oneshot::Sender<Result<Written, IngestError>>>, started: Instant) {
-        self.commits.send_modify(|commits| *commits += 1);
         let seconds = (self.store.clock().now().0 - started.0) as f64 / 1e6;
         metrics::histogram!("plimsoll_ingest_commit_duration_seconds").record(seconds);
         for (written, reply) in written.into_iter().zip(replies) {
@@ -172,7 +169,11 @@ impl Writer {
                     tracing::debug!(error = &error as &dyn std::error::Error, tries, "writing events again");
                     tries += 1;
                 }
-                done => return done,
+                Ok((written, number)) => {
+                    self.bus.wake(number);
+                    return Ok(written);
+                }
+                Err(error) => return Err(error),
             }
         }
     }

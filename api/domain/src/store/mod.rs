@@ -6,12 +6,14 @@
 
 mod audit;
 mod cells;
+mod commits;
 mod derived;
 mod dialect;
 mod dirty;
 mod facts;
 mod job_marks;
 mod job_pages;
+mod job_updates;
 mod jobs;
 mod leases;
 mod lists;
@@ -35,12 +37,14 @@ use crate::clock::Clock;
 
 pub use audit::AuditRow;
 pub use cells::{CellBlock, DeltaBlock, Grain};
+pub use commits::{Edges, Passing};
 pub use derived::DerivedKind;
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
 pub use dirty::{DirtyKind, DirtyMarks, MachineMarks};
 pub use facts::{ExecutionColumns, ExecutionFact, GpuSampleFact, VmSampleFact, decode_gpus, encode_gpus};
 pub use job_marks::JobMarks;
 pub use job_pages::{JobIds, JobSource, state_of};
+pub use job_updates::{CommitEntries, JobEntry};
 pub use jobs::{Attempt, Job, JobChange, JobColumns, JobFact, ToldJob};
 pub use leases::Lease;
 pub use lists::{ColumnFilter, NewestFirst, Page};

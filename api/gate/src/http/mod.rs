@@ -3,11 +3,11 @@
 //! Order of checks: who calls (401), which transport, method (405), what is wanted (406), what is sent (414, 415, 413, 408, 400),
 //! and only then GraphQL. Every answer is JSON with `extensions.code` on each error. It must not know what a token looks like.
 //!
-//! Seam for the transports that go on: a WebSocket upgrade is to be answered before [`respond`] is called, since its token comes in
-//! its first message; an event stream is [`Media::EventStream`], refused here until it is served.
+//! A request for a WebSocket goes to [`crate::socket`], since its token may come in its first message; an event stream is
+//! [`Media::EventStream`], refused here until it is served.
 
-mod negotiate;
-mod params;
+pub(crate) mod negotiate;
+pub(crate) mod params;
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -27,6 +27,7 @@ use crate::code::Code;
 use crate::complete::Answer;
 use crate::refused::Refused;
 use crate::service::{Endpoint, Params, Service};
+use crate::socket;
 use negotiate::Media;
 
 /// The route, for every method.
@@ -48,6 +49,7 @@ pub fn describe_metrics() {
         metrics::Unit::Seconds,
         "Time to answer a GraphQL request over HTTP, by kind of operation."
     );
+    socket::describe_metrics();
     metrics::describe_counter!("plimsoll_graphql_documents_total", "GraphQL documents by whether their admission was cached.");
 }
 
@@ -55,6 +57,9 @@ pub fn describe_metrics() {
 pub async fn respond<E: Endpoint>(service: &Service<E>, request: Request<Body>) -> Response<Body> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
+    if socket::is_asked_for(&parts) {
+        return socket::upgrade(service, parts).await;
+    }
     let mut kind = None;
     let reply = match serve(service, &parts, body, &mut kind).await {
         Ok(reply) | Err(reply) => reply,
@@ -67,7 +72,7 @@ pub async fn respond<E: Endpoint>(service: &Service<E>, request: Request<Body>) 
 }
 
 /// An answer and how to send it.
-struct Reply {
+pub(crate) struct Reply {
     status: StatusCode,
     media: Media,
     answer: Answer,
@@ -76,11 +81,11 @@ struct Reply {
 
 impl Reply {
     /// Says that the request is no GraphQL request that could be run.
-    fn refuse(status: StatusCode, media: Media, code: Code, message: impl Into<String>) -> Box<Self> {
+    pub fn refuse(status: StatusCode, media: Media, code: Code, message: impl Into<String>) -> Box<Self> {
         Box::new(Self { status, media, answer: Refused::new(code, message, None).into(), header: None })
     }
 
-    fn with(mut self: Box<Self>, name: HeaderName, value: &'static str) -> Box<Self> {
+    pub fn with(mut self: Box<Self>, name: HeaderName, value: &'static str) -> Box<Self> {
         self.header = Some((name, value));
         self
     }
@@ -97,7 +102,7 @@ impl Reply {
         Box::new(Self { status, media, answer, header: None })
     }
 
-    fn into_response(self) -> Response<Body> {
+    pub fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.answer.to_json()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -32,6 +32,11 @@ pub(crate) fn from_json(body: &[u8]) -> Result<Params, Wrong> {
     typed(raw)
 }
 
+/// Reads the payload of a message.
+pub(crate) fn from_value(payload: Json) -> Result<Params, Wrong> {
+    typed(serde_json::from_value(payload).map_err(|_| "the payload is not valid")?)
+}
+
 /// Reads the query string of a GET.
 pub(crate) fn from_query_string(text: &str) -> Result<Params, Wrong> {
     let mut raw = Raw::default();

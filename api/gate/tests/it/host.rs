@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use async_graphql::{Request, Response};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use futures_util::stream::BoxStream;
 use plimsoll_gate::{Answer, CostTable, Endpoint, Gate, Limits, OperationFacts, Params, Refusal, Service};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::zoo::{Zoo, schema, sdl};
 
@@ -24,6 +26,30 @@ impl Endpoint for Host {
     async fn authenticate(&self, headers: &HeaderMap, _peer: Option<SocketAddr>) -> Result<String, Refusal> {
         let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
         token.map(str::to_owned).ok_or_else(|| Refusal::new("a bearer token is required"))
+    }
+
+    async fn authenticate_socket(
+        &self,
+        init: &Map<String, Json>,
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+    ) -> Result<String, Refusal> {
+        match init.get("token").and_then(Json::as_str) {
+            Some(token) => Ok(token.to_owned()),
+            None => self.authenticate(headers, peer).await,
+        }
+    }
+
+    fn expires_in(&self, _caller: &String) -> Duration {
+        Duration::from_secs(3_600)
+    }
+
+    fn admits_origin(&self, _headers: &HeaderMap) -> bool {
+        true
+    }
+
+    fn subscribe(&self, _caller: String, request: Request, _facts: &OperationFacts) -> BoxStream<'static, Response> {
+        self.schema.execute_stream(request)
     }
 
     fn may_introspect(&self, caller: &String) -> bool {

@@ -41,6 +41,10 @@ pub struct ServiceConfig {
     pub points_max: i32,
     /// Days of a window at most.
     pub window_days_max: i32,
+    /// Bytes of one message of a WebSocket at most.
+    pub socket_message_size_bytes_max: i32,
+    /// Operations that one WebSocket carries at once at most.
+    pub socket_operations_max: i32,
     /// Nodes of one page of a connection at most.
     pub page_size_max: i32,
     /// Nodes of one page of a connection without `first` and `last`.
@@ -69,6 +73,8 @@ impl ServiceConfig {
             rows_max: whole(breakdown::ROWS_MAX),
             points_max: whole(breakdown::POINTS_MAX),
             window_days_max: breakdown::WINDOW_DAYS_MAX as i32,
+            socket_message_size_bytes_max: whole(limits.socket_message_size_bytes),
+            socket_operations_max: whole(limits.socket_operations),
             page_size_default: whole(page.0),
             page_size_max: whole(page.1),
         }

@@ -1,0 +1,83 @@
+//! The newest commit, as far as anybody here knows: what the bus says, joined with a look at the database once a second.
+//!
+//! Invariant: a commit is heard of within [`LOOK_EVERY`] whether or not the bus tells of it. Nobody looks while nobody waits.
+//! Must not know: what is done about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::bus::{Bus, raise};
+use crate::store::{Store, StoreError};
+
+/// Between two looks at the database.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Tells of commits. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Commits(Arc<watch::Sender<u64>>);
+
+/// Keeps [`Commits`] up to date.
+#[derive(Debug)]
+pub struct CommitsFollower {
+    commits: Commits,
+    bus: Arc<dyn Bus>,
+    store: Store,
+}
+
+impl Commits {
+    /// What tells, and what keeps it up to date.
+    #[must_use]
+    pub fn new(store: Store, bus: Arc<dyn Bus>) -> (Self, CommitsFollower) {
+        let commits = Self(Arc::new(watch::Sender::new(0)));
+        (commits.clone(), CommitsFollower { commits, bus, store })
+    }
+
+    /// The highest number that was heard of, and each rise of it. It may be wrong: a snapshot knows.
+    #[must_use]
+    pub fn heard(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+impl CommitsFollower {
+    /// Listens and looks until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut heard = self.bus.heard();
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = heard.changed() => match changed {
+                    Ok(()) => {
+                        let number = *heard.borrow_and_update();
+                        self.tell(number, "bus");
+                    }
+                    // The bus is gone; what is left is the database.
+                    Err(_) => heard = self.bus.heard(),
+                },
+                _ = looks.tick() => {
+                    if let Some(Err(error)) = stop.run_until_cancelled(self.look()).await {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for commits, will try again");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), StoreError> {
+        if self.commits.0.receiver_count() > 0 {
+            self.tell(self.store.snapshot().await?.commit_number().await?, "look");
+        }
+        Ok(())
+    }
+
+    fn tell(&self, number: u64, by: &'static str) {
+        if raise(&self.commits.0, number) {
+            metrics::counter!("plimsoll_live_wakes_total", "by" => by).increment(1);
+        }
+    }
+}

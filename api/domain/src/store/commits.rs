@@ -1,0 +1,78 @@
+//! Commits that brought events, numbered; and when a window that moves on will show something else.
+//!
+//! Invariants: a transaction of the writer takes its number as its last statement, so that numbers are in the order of commits; a
+//! snapshot that tells a number holds every commit up to it. Must not know: who waits for news.
+
+use plimsoll_entity::value::time::{Instant, Window};
+
+use super::{Kind, Snapshot, StoreError, Value, WriteTx};
+
+/// What enters and leaves a window by its instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passing {
+    /// Executions, by their end.
+    Executions,
+    /// Samples of GPUs.
+    GpuSamples,
+}
+
+/// The first instants of what passes a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Edges {
+    /// The earliest inside of the window.
+    pub inside: Option<Instant>,
+    /// The earliest at its end or after: events may tell a future.
+    pub after: Option<Instant>,
+}
+
+impl WriteTx {
+    /// Takes the number of this commit. To be the last statement but for what tells the number: on PostgreSQL other
+    /// writers wait from here on.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn commit_number_take(&mut self) -> Result<u64, StoreError> {
+        let sql = "UPDATE counter SET value = value + 1 WHERE name = 'commits' RETURNING value";
+        match self.fetch(sql, &[], &[Kind::Int]).await?.first().map(Vec::as_slice) {
+            Some([Value::Int(number)]) => Ok(number.unsigned_abs()),
+            _ => Err(StoreError::Inconsistent("counter of commits")),
+        }
+    }
+}
+
+impl Snapshot {
+    /// The number of the newest commit that this snapshot holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn commit_number(&self) -> Result<u64, StoreError> {
+        let rows = self.rows("SELECT value FROM counter WHERE name = 'commits'", Vec::new()).await?;
+        let number: i64 = match rows.first() {
+            Some(row) => row.try_get_by_index(0).map_err(StoreError::read)?,
+            None => return Err(StoreError::Inconsistent("counter of commits")),
+        };
+        Ok(number.unsigned_abs())
+    }
+
+    /// The first instants inside of a window and after it.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn window_edges(&self, of: Passing, window: Window) -> Result<Edges, StoreError> {
+        let inside = self.earliest(of, window.start).await?.filter(|at| window.contains(*at));
+        Ok(Edges { inside, after: self.earliest(of, window.end).await? })
+    }
+
+    async fn earliest(&self, of: Passing, from: Instant) -> Result<Option<Instant>, StoreError> {
+        let sql = match of {
+            Passing::Executions => "SELECT MIN(finished_at) FROM execution WHERE finished_at >= ?",
+            Passing::GpuSamples => "SELECT MIN(at) FROM gpu_sample WHERE at >= ?",
+        };
+        let rows = self.rows(sql, vec![from.0.into()]).await?;
+        let at: Option<i64> = match rows.first() {
+            Some(row) => row.try_get_by_index(0).map_err(StoreError::read)?,
+            None => None,
+        };
+        Ok(at.map(Instant))
+    }
+}

@@ -1,0 +1,151 @@
+//! GraphQL over WebSocket: the sub-protocol `graphql-transport-ws` on the route of GraphQL, to the letter of its text.
+//!
+//! Invariants: only that sub-protocol is spoken; every document passes the gate of [`crate::Service::prepare`]; what a connection may
+//! hold and how long anything may take is in [`crate::Limits`]; every socket is counted and ends when the server stops.
+//! Must not know: what a token looks like, what operations mean.
+
+mod connection;
+mod ending;
+mod message;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{ConnectInfo, FromRequestParts as _};
+use axum::http::header::{RETRY_AFTER, UPGRADE};
+use axum::http::request::Parts;
+use axum::http::{Method, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Instrument as _;
+
+use crate::code::Code;
+use crate::http::Reply;
+use crate::http::negotiate::Media;
+use crate::service::{Endpoint, Service};
+use connection::Connection;
+
+/// The one sub-protocol.
+const PROTOCOL: &str = "graphql-transport-ws";
+/// Read buffer of a socket; the library's own is 128 KiB.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// What is written may wait for so much more before it is sent.
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+
+/// The sockets of a service. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sockets {
+    places: Arc<Semaphore>,
+    open: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// A socket's place: it counts until it is dropped.
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    _open: TaskTrackerToken,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        metrics::gauge!("plimsoll_sockets").decrement(1);
+    }
+}
+
+impl Sockets {
+    /// At most `sockets_max` sockets at once.
+    pub(crate) fn new(sockets_max: usize) -> Self {
+        let places = Arc::new(Semaphore::new(sockets_max.min(Semaphore::MAX_PERMITS)));
+        Self { places, open: TaskTracker::new(), stop: CancellationToken::new() }
+    }
+
+    fn take_place(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        metrics::gauge!("plimsoll_sockets").increment(1);
+        Some(Place { _permit: permit, _open: self.open.token() })
+    }
+
+    /// Tells every socket that the server stops, and lets nobody in any more.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until every socket has ended, no longer than `within`; how many have not.
+    pub async fn ended(&self, within: Duration) -> usize {
+        self.open.close();
+        if tokio::time::timeout(within, self.open.wait()).await.is_ok() { 0 } else { self.open.len() }
+    }
+}
+
+/// Says in the recorder what the metrics of sockets mean.
+pub(crate) fn describe_metrics() {
+    metrics::describe_gauge!("plimsoll_sockets", "WebSockets that are open.");
+    metrics::describe_counter!("plimsoll_sockets_ended_total", "WebSockets that have ended, by reason.");
+    metrics::describe_counter!(
+        "plimsoll_socket_operations_total",
+        "Operations over WebSockets by kind and code of the refusal, OK where it ran."
+    );
+    metrics::describe_gauge!("plimsoll_subscriptions", "Subscriptions that are open.");
+}
+
+/// Whether a request asks for a WebSocket.
+pub(crate) fn is_asked_for(parts: &Parts) -> bool {
+    let asks = |value: &axum::http::HeaderValue| {
+        value.to_str().is_ok_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket")))
+    };
+    parts.method == Method::GET && parts.headers.get_all(UPGRADE).iter().any(asks)
+}
+
+/// Answers a request that asks for a WebSocket; the socket then lives in a task of its own.
+pub(crate) async fn upgrade<E: Endpoint>(service: &Service<E>, mut parts: Parts) -> Response<Body> {
+    match accept(service, &mut parts).await {
+        Ok(response) => response,
+        Err(reply) => reply.into_response(),
+    }
+}
+
+async fn accept<E: Endpoint>(service: &Service<E>, parts: &mut Parts) -> Result<Response<Body>, Box<Reply>> {
+    let refuse = |status, code, message: &str| Reply::refuse(status, Media::Json, code, message);
+    if !service.endpoint().admits_origin(&parts.headers) {
+        return Err(refuse(StatusCode::FORBIDDEN, Code::Forbidden, "sockets are not open to pages of this origin"));
+    }
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
+        .await
+        .map_err(|rejection| refuse(StatusCode::BAD_REQUEST, Code::BadUserInput, &rejection.body_text()))?;
+    let upgrade = upgrade.protocols([PROTOCOL]);
+    if upgrade.selected_protocol().is_none() {
+        return Err(refuse(StatusCode::NOT_ACCEPTABLE, Code::BadUserInput, "the one sub-protocol is graphql-transport-ws"));
+    }
+    let sockets = service.sockets();
+    let place = if sockets.stop.is_cancelled() { None } else { sockets.take_place() };
+    let Some(place) = place else {
+        let message = "too many open sockets, or the server is stopping";
+        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, Code::LimitExceeded, message).with(RETRY_AFTER, "1"));
+    };
+    let limits = service.gate().limits();
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let (service, headers, stop) = (service.clone(), parts.headers.clone(), sockets.stop.clone());
+    let span = tracing::Span::current();
+    let response = upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_message_size(limits.socket_message_size_bytes)
+        .max_frame_size(limits.socket_message_size_bytes)
+        .on_upgrade(move |socket| {
+            let connection = Connection::new(service, socket, headers, peer, stop);
+            async move {
+                let ending = connection.run().await;
+                metrics::counter!("plimsoll_sockets_ended_total", "reason" => ending.label()).increment(1);
+                tracing::debug!(reason = ending.label(), "a socket ended");
+                drop(place);
+            }
+            .instrument(span)
+        });
+    Ok(response)
+}

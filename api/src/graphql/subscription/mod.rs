@@ -1,0 +1,34 @@
+//! What goes on, by area.
+//!
+//! Invariant: a stream reads one snapshot for each payload, computes when it is asked for the next one and not before, and sees of its
+//! caller only the roles. Must not know: what carries it.
+
+pub mod execution_metrics;
+pub mod job_updates;
+
+use async_graphql::{MergedSubscription, Result};
+
+use super::error::bad_input;
+use execution_metrics::ExecutionSubscription;
+use job_updates::JobSubscription;
+
+/// Least time between two payloads, in milliseconds.
+pub const INTERVAL_MS_MIN: i32 = 250;
+/// Largest time that may be asked for between two payloads, in milliseconds.
+pub const INTERVAL_MS_MAX: i32 = 60_000;
+
+/// What can be subscribed to.
+#[derive(MergedSubscription, Default)]
+#[graphql(name = "Subscription")]
+pub struct Subscription(ExecutionSubscription, JobSubscription);
+
+/// An `intervalMs`, in microseconds.
+///
+/// # Errors
+/// BAD_USER_INPUT outside 250 to 60,000.
+pub fn interval_us(interval_ms: i32) -> Result<i64> {
+    if (INTERVAL_MS_MIN..=INTERVAL_MS_MAX).contains(&interval_ms) {
+        return Ok(i64::from(interval_ms) * 1_000);
+    }
+    Err(bad_input("intervalMs", format!("intervalMs is {INTERVAL_MS_MIN} to {INTERVAL_MS_MAX}")))
+}

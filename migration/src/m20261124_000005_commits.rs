@@ -1,0 +1,22 @@
+//! The number of commits that brought events: what waits for news compares it, and what is shown in order is numbered by it.
+
+use sea_orm_migration::prelude::*;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let insert = "INSERT INTO counter (name, value) VALUES ('commits', 0)";
+        manager.get_connection().execute_unprepared(insert).await.map(|_| ())
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.get_connection().execute_unprepared("DELETE FROM counter WHERE name = 'commits'").await.map(|_| ())
+    }
+}
