@@ -23,6 +23,7 @@ const READY: &[&str] = &[
     "instanceTypeUsage",
     "jobBreakdown",
     "jobs",
+    "loadBreakdown",
     "provisioningBreakdown",
     "usageBreakdown and usageSeries",
 ];
@@ -39,6 +40,7 @@ const STORIES: &[(&str, &[&str])] = &[
     ("instanceTypeUsage", &["admin-09-", "own-instances"]),
     ("jobBreakdown", &["td-10-", "td-11-", "own-jobs"]),
     ("jobs", &["own-joblist"]),
+    ("loadBreakdown", &["admin-11-", "td-13-", "own-loads"]),
     ("provisioningBreakdown", &["admin-01-", "own-provisioning"]),
     ("usageBreakdown and usageSeries", &["admin-07-", "own-usage"]),
 ];

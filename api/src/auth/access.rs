@@ -21,6 +21,7 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.execution", &[TD, ADMIN, FD]),
     ("Query.jobBreakdown", &[TD]),
     ("Query.jobs", &[TD, ADMIN]),
+    ("Query.loadBreakdown", &[TD, ADMIN, FD]),
     ("Query.dimensionValues", &[TD, ADMIN, FD]),
     ("Query.executionComparison", &[TD]),
     ("Query.checkpointPopularity", &[TD]),

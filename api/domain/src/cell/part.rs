@@ -24,10 +24,22 @@ pub enum KeyColumn {
     ErrorType = 7,
     /// The combination before, of a switch.
     Previous = 8,
+    /// Base model version that was loaded, or of which a checkpoint was.
+    ModelVersion = 9,
+    /// Checkpoint version that was loaded; none: the base model itself.
+    CheckpointVersion = 10,
+    /// Where it was loaded from: the code of the storage type + 1.
+    StorageType = 11,
+    /// Where it was loaded from: storage location.
+    StorageLocation = 12,
+    /// Whether it was on the machine already: 1 for a miss, 2 for a hit.
+    CacheHit = 13,
 }
 
 /// Width of a key.
-pub const KEY_WIDTH: usize = 9;
+pub const KEY_WIDTH: usize = 14;
+/// The first columns, which executions and jobs have. Packs and carries are kept with as many.
+pub const EXECUTION_KEY_WIDTH: usize = 9;
 
 /// The key of a cell: ids of names, 0 where unknown or not part of the family.
 pub type Key = [u32; KEY_WIDTH];
@@ -46,6 +58,10 @@ pub enum Family {
     VmSample = 4,
     /// GPU samples by machine.
     GpuSample = 5,
+    /// Loads by what was loaded and from where.
+    Load = 6,
+    /// Loads by what was loaded, from where and on which machine.
+    LoadMachine = 7,
     /// Derived of executions on machines, by everything; only in machine-hours.
     Timeline = 10,
     /// Derived of executions on machines, by combination.
@@ -78,12 +94,14 @@ pub enum Family {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Combination,
         Self::Caller,
         Self::Machine,
         Self::VmSample,
         Self::GpuSample,
+        Self::Load,
+        Self::LoadMachine,
         Self::Timeline,
         Self::TimelineCombination,
         Self::TimelineCaller,
@@ -100,7 +118,10 @@ impl Family {
         Self::JobMachine,
     ];
     /// The families that ingestion adds to and the compactor folds; the others are derived.
-    pub const ADDITIVE: [Self; 5] = [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample];
+    pub const ADDITIVE: [Self; 7] =
+        [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample, Self::Load, Self::LoadMachine];
+    /// The families of loads, the cheapest first.
+    pub const OF_LOADS: [Self; 2] = [Self::Load, Self::LoadMachine];
     /// The families of executions, the cheapest first.
     pub const OF_EXECUTIONS: [Self; 3] = [Self::Combination, Self::Machine, Self::Caller];
     /// The families of a machine-hour.
@@ -135,7 +156,10 @@ impl Family {
     /// The columns of its keys.
     #[must_use]
     pub const fn columns(self) -> &'static [KeyColumn] {
-        use KeyColumn::{Application, Combination, Department, ErrorType, Outcome, Previous, Project, User, Vm};
+        use KeyColumn::{
+            Application, CacheHit, CheckpointVersion, Combination, Department, ErrorType, ModelVersion, Outcome, Previous, Project,
+            StorageLocation, StorageType, User, Vm,
+        };
         match self {
             Self::Combination | Self::TimelineCombination | Self::JobCombination => &[Combination, Outcome, ErrorType],
             Self::Caller | Self::TimelineCaller | Self::JobCaller => {
@@ -148,6 +172,8 @@ impl Family {
             Self::TransitionCombination => &[Combination, Previous],
             Self::OwnedSample | Self::SwitchMachine => &[Combination, Vm],
             Self::VmSample | Self::GpuSample | Self::MachineTime | Self::TimelineVm => &[Vm],
+            Self::Load => &[ModelVersion, CheckpointVersion, StorageType, StorageLocation, CacheHit, ErrorType],
+            Self::LoadMachine => &[ModelVersion, CheckpointVersion, StorageType, StorageLocation, CacheHit, ErrorType, Vm],
         }
     }
 
@@ -164,6 +190,7 @@ impl Family {
             Self::Transition | Self::TransitionMachine | Self::TransitionCombination => &Part::OF_TRANSITIONS,
             Self::SwitchMachine => &Part::OF_SWITCH_SUMS,
             Self::MachineTime => &Part::OF_MACHINE_TIME,
+            Self::Load | Self::LoadMachine => &Part::OF_LOADS,
             Self::JobCombination | Self::JobCaller | Self::JobMachine => &Part::OF_JOBS,
         }
     }
@@ -341,6 +368,22 @@ pub enum Part {
     JobQueue = 72,
     /// Sum of the durations of all attempts, ms.
     JobProcessing = 73,
+    /// Number of loads.
+    Loads = 80,
+    /// Loads of what was on the machine already.
+    CacheHits = 81,
+    /// Loads that failed.
+    FailedLoads = 82,
+    /// Bytes loaded, where known.
+    LoadSize = 83,
+    /// finishedAt - startedAt of cache hits, ms.
+    HitDuration = 84,
+    /// finishedAt - startedAt of cache misses, ms.
+    MissDuration = 85,
+    /// Bytes of cache misses, where known.
+    MissSize = 86,
+    /// finishedAt - startedAt of cache misses whose bytes are known, microseconds.
+    SizedMissTime = 87,
 }
 
 impl Part {
@@ -396,6 +439,17 @@ impl Part {
     /// The parts of jobs.
     pub const OF_JOBS: [Self; 5] = [Self::Executions, Self::Attempts, Self::RetriedJobs, Self::JobQueue, Self::JobProcessing];
 
+    /// The parts of loads.
+    pub const OF_LOADS: [Self; 8] = [
+        Self::Loads,
+        Self::CacheHits,
+        Self::FailedLoads,
+        Self::LoadSize,
+        Self::HitDuration,
+        Self::MissDuration,
+        Self::MissSize,
+        Self::SizedMissTime,
+    ];
     /// What is derived of executions on machines.
     pub const OF_TIMELINES: [Self; 9] = [
         Self::Executions,
@@ -433,6 +487,7 @@ impl Part {
             .chain(Self::OF_TRANSITIONS)
             .chain(Self::OF_MACHINE_TIME)
             .chain(Self::OF_JOBS)
+            .chain(Self::OF_LOADS)
             .find(|part| part.code() == code)
     }
 
@@ -476,6 +531,7 @@ impl Part {
             Self::LastError | Self::MemoryRatioMax => PartKind::Latest,
             Self::SwitchedCount | Self::SwitchedTime | Self::UnswitchedCount | Self::UnswitchedTime => PartKind::Sum,
             Self::Attempts | Self::RetriedJobs => PartKind::Sum,
+            Self::Loads | Self::CacheHits | Self::FailedLoads | Self::LoadSize | Self::MissSize | Self::SizedMissTime => PartKind::Sum,
             Self::InputSize | Self::OutputSize | Self::GpuMemory | Self::MemoryUsed | Self::GpuMemoryUsed => WHOLE,
             Self::InputCorrelation | Self::OutputCorrelation => PartKind::Moments,
             Self::Users => PartKind::Ids,
@@ -504,9 +560,18 @@ mod tests {
 
     #[test]
     fn projection_keeps_only_the_columns_of_the_family() {
-        let key = [1, 2, 3, 4, 5, 6, 7, 8, 9];
-        assert_eq!(Family::Combination.project(&key), [1, 0, 0, 0, 0, 0, 7, 8, 0]);
-        assert_eq!(Family::Machine.project(&key), [1, 0, 0, 0, 0, 6, 7, 8, 0]);
-        assert_eq!(Family::VmSample.project(&key), [0, 0, 0, 0, 0, 6, 0, 0, 0]);
+        let key = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14];
+        assert_eq!(Family::Combination.project(&key), [1, 0, 0, 0, 0, 0, 7, 8, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Family::Machine.project(&key), [1, 0, 0, 0, 0, 6, 7, 8, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Family::VmSample.project(&key), [0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Family::LoadMachine.project(&key), [0, 0, 0, 0, 0, 6, 0, 8, 0, 10, 11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn what_is_kept_with_the_columns_of_executions_has_them_all() {
+        use Family::{Caller, JobCaller, Machine, Timeline, Transition};
+        for family in [Caller, Machine, JobCaller, Timeline, Transition] {
+            assert!(family.columns().iter().all(|column| (*column as usize) < EXECUTION_KEY_WIDTH));
+        }
     }
 }
