@@ -226,6 +226,12 @@ pub fn in_us(us: i64) -> String {
     plimsoll_entity::value::time::Instant(SystemClock.now().0 + us).to_rfc3339()
 }
 
+/// The present second since 1970.
+#[must_use]
+pub fn now_s() -> i64 {
+    SystemClock.now().0.div_euclid(plimsoll_entity::value::time::SECOND_US)
+}
+
 /// A token with these roles.
 #[must_use]
 pub fn token(roles: &[&str]) -> String {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plimsoll_tests::socket::{Heard, PROTOCOL, Socket};
-use plimsoll_tests::{Database, Server, in_us, token, token_until};
+use plimsoll_tests::{Database, Server, in_us, now_s, token, token_until};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -264,9 +264,8 @@ async fn who_answers_pings_stays_and_who_does_not_is_let_go() {
 async fn the_socket_is_closed_when_the_token_expires() {
     with_server(async |server| {
         // Tokens count for 5 s longer than they say.
-        let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let mut socket = Socket::open(server).await;
-        let token = token_until(&["ADMIN"], i64::try_from(now_s).unwrap() - 3);
+        let token = token_until(&["ADMIN"], now_s() - 3);
         socket.say(json!({ "type": "connection_init", "payload": { "token": token } })).await;
         assert_eq!(socket.message().await["type"], "connection_ack");
         socket.subscribe("1", METRICS, json!({})).await;
