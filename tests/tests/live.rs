@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use plimsoll_domain::clock::{IdSource as _, TimeOrderedIds};
 use plimsoll_entity::value::time;
 use plimsoll_tests::socket::Socket;
 use plimsoll_tests::{Database, Server, in_us};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// What both fields are asked for.
 const FIGURES: &str = "window { start end } rowCount rows { key { user { name } } stats { executions requestsPerSecond successRatio
@@ -20,7 +20,7 @@ const S: i64 = 1_000_000;
 
 /// An execution of its own user, that ended so many microseconds from now and took a second.
 fn execution(user: &str, finished_us: i64, outcome: &str) -> String {
-    let mut line = json!({ "type": "execution", "id": Uuid::new_v4(), "model": "sdxl", "modelVersion": "1.0", "modelType": "TEXT_TO_IMAGE",
+    let mut line = json!({ "type": "execution", "id": TimeOrderedIds.next_id(), "model": "sdxl", "modelVersion": "1.0", "modelType": "TEXT_TO_IMAGE",
         "user": user, "startedAt": in_us(finished_us - S), "finishedAt": in_us(finished_us), "outcome": outcome, "inferenceMs": 700,
         "outputBytes": 1_000 + user.len(), "queuedAt": in_us(finished_us - 2 * S) });
     if outcome == "FAILED" {

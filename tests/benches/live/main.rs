@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use plimsoll_domain::clock::{IdSource as _, TimeOrderedIds};
 use plimsoll_tests::socket::{Heard, Socket};
 use plimsoll_tests::{Database, Server, in_us};
 use serde_json::json;
-use uuid::Uuid;
 
 /// Intervals that are measured at the same time, in milliseconds.
 const INTERVALS_MS: [u64; 2] = [250, 1_000];
@@ -35,7 +35,7 @@ fn number(variable: &str, default: u64) -> u64 {
 
 fn line(application: &str, place: u64) -> String {
     let (finished_us, took_us) = (-1 - (place as i64 % 250) * 1_000, 500_000 + (place as i64 * 7_919) % 3_000_000);
-    json!({ "type": "execution", "id": Uuid::new_v4(), "model": format!("model-{}", place % 12), "modelVersion": "1",
+    json!({ "type": "execution", "id": TimeOrderedIds.next_id(), "model": format!("model-{}", place % 12), "modelVersion": "1",
         "checkpoints": [{ "kind": "LORA", "name": format!("lora-{}", place % 40), "version": "1" }], "application": application,
         "user": format!("user-{}", place % 1_000), "vm": format!("vm-{}", place % 50), "gpus": [place % 4],
         "startedAt": in_us(finished_us - took_us), "finishedAt": in_us(finished_us), "outcome": "SUCCEEDED",
