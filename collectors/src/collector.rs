@@ -15,7 +15,7 @@ pub trait Collector: Send {
     /// What it reads, for the log.
     fn name(&self) -> &'static str;
 
-    /// Appends what is true at `now` to `readings`.
+    /// Appends what is true at `now` to `readings`, which hold what the collectors before it read at this tick.
     ///
     /// # Errors
     /// When nothing could be read. A part that could not be read is left out instead.
@@ -45,6 +45,9 @@ pub enum CollectError {
     /// The driver of the GPUs.
     #[error("the driver could not list its gpus")]
     Gpu(#[source] crate::gpu::GpuError),
+    /// The endpoints.
+    #[error("no endpoint could be scraped")]
+    Scrape(#[source] crate::prometheus::ScrapeError),
     /// The operating system tells nothing about itself.
     #[error("the operating system cannot be asked")]
     System(#[source] sysinfo::Error),

@@ -15,6 +15,7 @@ mod condition;
 pub mod gpu;
 pub mod host;
 pub mod machine;
+pub mod prometheus;
 
 pub mod backlog;
 pub mod sink;

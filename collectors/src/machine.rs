@@ -11,6 +11,7 @@ use crate::gpu::recorded::RecordedGpus;
 use crate::gpu::{GpuCollector, GpuDriver};
 use crate::host::HostCollector;
 use crate::interval::Interval;
+use crate::prometheus::{Endpoint, PrometheusCollector, ScrapeError};
 use crate::reading::{MachineDescription, whole};
 
 /// Names on the wire have at most so many characters.
@@ -90,6 +91,17 @@ impl ThisMachine {
             GpuSource::Recorded(driver) => machine.add_gpus(vm, driver),
         }
         Ok(machine)
+    }
+
+    /// Scrapes `endpoints` as well. They come last, so that what the machine itself tells stands.
+    ///
+    /// # Errors
+    /// When there are too many, or the client cannot be set up.
+    pub fn scrape(&mut self, vm: &str, interval: Interval, endpoints: Vec<Endpoint>) -> Result<(), ScrapeError> {
+        if !endpoints.is_empty() {
+            self.collectors.push(Box::new(PrometheusCollector::new(vm.to_owned(), interval, endpoints)?));
+        }
+        Ok(())
     }
 
     fn add_gpus(&mut self, vm: &str, driver: impl GpuDriver + 'static) {

@@ -11,6 +11,7 @@ mod m20261124_000002_timelines;
 mod m20261124_000003_jobs;
 mod m20261124_000004_reach;
 mod m20261124_000005_commits;
+mod m20261124_000007_job_updates;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000003_jobs::Migration),
             Box::new(m20261124_000004_reach::Migration),
             Box::new(m20261124_000005_commits::Migration),
+            Box::new(m20261124_000007_job_updates::Migration),
         ]
     }
 }

@@ -1,6 +1,7 @@
 """Answers a document: runs each root field and picks what the document selects, and describes its lists for check.py."""
 import availability
 import breakdown
+import comparing
 import concurrency
 import document
 import executions
@@ -26,7 +27,7 @@ QUESTIONS = {
 TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
 ROLES = {
     "executionBreakdown": [TD, ADMIN], "executionSeries": [TD, ADMIN], "machineBreakdown": [ADMIN], "machineSeries": [ADMIN],
-    "checkpointSwitching": [TD], "jobBreakdown": [TD],
+    "checkpointSwitching": [TD], "jobBreakdown": [TD], "executionComparison": [TD], "checkpointPopularity": [TD],
     "concurrencySeries": [TD, ADMIN], "jobs": [TD, ADMIN],
     "provisioningBreakdown": [ADMIN], "availabilityBreakdown": [ADMIN], "instanceTypeUsage": [ADMIN],
     "usageBreakdown": [TD, ADMIN, FD], "usageSeries": [TD, ADMIN, FD],
@@ -125,7 +126,37 @@ class Oracle:
         lists[field.alias] = list_of(rows, None, [0] * len(rows), ["instanceType"])
         return rows
 
+    def comparison(self, field):
+        old, new = (comparing.Side(self.facts, field.arguments[side]) for side in ("baseline", "candidate"))
+        figures, shown = comparing.comparison(old, new), {}
+        for f in field.selection:
+            if f.name in ("baseline", "candidate"):
+                side = old if f.name == "baseline" else new
+                question = executions.ExecutionBreakdown(self.facts, dict(by=[]), *side.window)
+                shown[f.alias] = self.figures(question, f.selection, side.items, side.window)
+            else:
+                shown[f.alias] = figures[f.name]
+        return shown
+
+    def popularity(self, field, lists):
+        models, shown = comparing.popularity(self.facts, field.arguments), []
+        limit = field.arguments.get("limit", 10)
+        for n, model in enumerate(models):
+            row = {}
+            for f in field.selection:
+                full = picked(model[f.name], f.selection)
+                row[f.alias] = full[:limit] if f.name == "ranking" else full
+                if f.name == "ranking":
+                    lists[f"{field.alias}.{n}.{f.alias}"] = list_of(full, limit, [r["executions"] for r in model["ranking"]], ["checkpointVersion"])
+            shown.append(row)
+        lists[field.alias] = list_of(shown, None, [m["executions"] for m in models], ["model"])
+        return shown
+
     def root(self, field, lists):
+        if field.name == "executionComparison":
+            return self.comparison(field)
+        if field.name == "checkpointPopularity":
+            return self.popularity(field, lists)
         if field.name == "jobs":
             return self.list_of_jobs(field, lists)
         if field.name == "instanceTypeUsage":

@@ -27,6 +27,8 @@ OPERATIONS = {
     "td-10-queue-and-processing-times": USUAL,
     "td-11-retries-and-failures": USUAL,
     "td-12-concurrent-executions": ["hour", "over-month-end", "no-whole-minute", "empty"],
+    "td-03-compare-combinations": ["whole", "unaligned", "day", "hour", "over-month-end", "seconds", "empty"],
+    "td-08-popular-checkpoints": ["whole", "day", "hour", "unaligned", "over-month-end", "empty"],
     "admin-01-provisioning-times": USUAL,
     "admin-03-availability": USUAL + ["seconds"],
     "admin-05-idle-and-active-time": USUAL,
@@ -35,6 +37,25 @@ OPERATIONS = {
 }
 # variables beside the window
 VARIABLES = {"admin-03-availability": {"target": 0.99}}
+
+
+def combination(model, version, *checkpoints):
+    return dict(combinations=[dict(model=model, modelVersion=version, checkpoints=[dict(kind=kind, name=name, version=version) for kind, name, version in checkpoints])])
+
+
+ANIME, DEPTH = ("LORA", "anime-lines", "4"), ("CONTROLNET", "depth", "1")
+# operation -> case -> variables in place of the window: what each side's filter is, and its window where it is another one
+SIDES = {
+    "td-03-compare-combinations": {
+        "whole": (combination("sdxl", "1.0", ANIME), combination("sdxl", "1.0", ANIME, DEPTH)),
+        "unaligned": (combination("sdxl", "1.0", ANIME, DEPTH), combination("sdxl", "1.0", ANIME)),
+        "day": (dict(models=["sdxl"]), dict(models=["sdxl"], users=["haruto", "sam"])),
+        "hour": (dict(models=["sdxl"]), dict(models=["sdxl"])),
+        "over-month-end": (dict(models=["flux \"δ\""]), dict(models=["nobody's"])),
+        "seconds": (None, dict(outcomes=["FAILED"])),
+        "empty": (None, None),
+    },
+}
 
 DISTRIBUTION = "{ count meanMs sumMs minMs p50Ms p90Ms p95Ms p99Ms maxMs }"
 SIZES = "{ count meanBytes sumBytes p50Bytes p95Bytes maxBytes }"

@@ -9,7 +9,7 @@ import pathlib
 import sys
 
 from answer import Oracle
-from cases import OPERATIONS, QUESTIONS, VARIABLES, WINDOWS
+from cases import OPERATIONS, QUESTIONS, SIDES, VARIABLES, WINDOWS
 from facts import Facts
 from more_cases import MORE_QUESTIONS
 
@@ -34,7 +34,11 @@ def main():
     written = set()
     for operation, role, document, case, first in questions():
         start, end = WINDOWS[case]
-        variables = dict(window=dict(start=start, end=end), **VARIABLES.get(operation, {}))
+        window = dict(start=start, end=end)
+        variables = dict(window=window, **VARIABLES.get(operation, {}))
+        if operation in SIDES:
+            sides = zip(("baseline", "candidate"), SIDES[operation][case])
+            variables = {side: dict(window=window) | (dict(filter=filter_) if filter_ else {}) for side, filter_ in sides}
         data, meta = oracle.data(document, variables)
         answer = dict(operation=operation, case=case, role=role, variables=variables, query=document, data=data, meta=meta)
         text = json.dumps(answer, ensure_ascii=False, separators=(",", ":")) + "\n"

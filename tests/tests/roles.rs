@@ -16,11 +16,16 @@ fn documents() -> Vec<(&'static str, String)> {
     vec![
         ("auditLog", format!("{{ auditLog({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
         ("availabilityBreakdown", format!("{{ availabilityBreakdown({window}) {{ asOf }} viewer {{ subject }} }}")),
+        ("checkpointPopularity", format!("{{ checkpointPopularity({window}) {{ executions }} viewer {{ subject }} }}")),
         ("checkpointSwitching", format!("{{ checkpointSwitching({window}) {{ rowCount }} viewer {{ subject }} }}")),
         ("concurrencySeries", format!("{{ concurrencySeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("dimensionValues", "{ dimensionValues(dimension: MODEL) { nodes { id } } viewer { subject } }".to_owned()),
         ("execution", r#"{ execution(id: "x") { id } viewer { subject } }"#.to_owned()),
         ("executionBreakdown", format!("{{ executionBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
+        (
+            "executionComparison",
+            format!("{{ executionComparison(baseline: {{ {window} }}, candidate: {{ {window} }}) {{ verdict }} viewer {{ subject }} }}"),
+        ),
         ("executionSeries", format!("{{ executionSeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("executions", format!("{{ executions({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
         ("instanceTypeUsage", format!("{{ instanceTypeUsage({window}) {{ vms }} viewer {{ subject }} }}")),

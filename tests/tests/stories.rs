@@ -14,6 +14,7 @@ const LINES: usize = 500;
 const READY: &[&str] = &[
     "executions and machines",
     "activity",
+    "executionComparison and checkpointPopularity",
     "availabilityBreakdown",
     "checkpointSwitching",
     "concurrencySeries",
@@ -36,6 +37,7 @@ const STORIES: &[(&str, &[&str])] = &[
     ("checkpointSwitching", &["td-09-", "own-switching"]),
     ("concurrencySeries", &["own-concurrency"]),
     ("concurrencySeries and jobs", &["td-12-"]),
+    ("executionComparison and checkpointPopularity", &["td-03-", "td-08-"]),
     ("gpuSamples and maxRatio", &["td-04-", "own-gpus"]),
     ("instanceTypeUsage", &["admin-09-", "own-instances"]),
     ("jobBreakdown", &["td-10-", "td-11-", "own-jobs"]),

@@ -1,12 +1,14 @@
 //! Everything from ingest to the figures: no GraphQL, no HTTP, no command line.
 //!
-//! Who may import whom: `concurrency -> breakdown`; `ingest -> live::bus`; `live -> store`; `{ingest, breakdown, machine} -> timeline -> cell -> store -> entity`; pure files import only
+//! Who may import whom: `{concurrency, comparison, popularity} -> breakdown`; `ingest -> live::bus`; `live -> store`;
+//! `{ingest, breakdown, machine} -> timeline -> cell -> store -> entity`; pure files import only
 //! `plimsoll_entity::value` and each other.
 
 pub mod breakdown;
 pub mod catalog;
 pub mod cell;
 pub mod clock;
+pub mod comparison;
 pub mod concurrency;
 pub mod demo;
 pub mod ingest;
@@ -14,6 +16,7 @@ pub mod job;
 pub mod listing;
 pub mod live;
 pub mod machine;
+pub mod popularity;
 pub mod store;
 pub mod timeline;
 

@@ -22,6 +22,8 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.jobBreakdown", &[TD]),
     ("Query.jobs", &[TD, ADMIN]),
     ("Query.dimensionValues", &[TD, ADMIN, FD]),
+    ("Query.executionComparison", &[TD]),
+    ("Query.checkpointPopularity", &[TD]),
     ("Query.checkpointSwitching", &[TD]),
     ("Query.usageBreakdown", &[TD, ADMIN, FD]),
     ("Query.usageSeries", &[TD, ADMIN, FD]),

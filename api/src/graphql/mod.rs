@@ -19,6 +19,7 @@ use async_graphql::{EmptyMutation, MergedObject, SDLExportOptions, Schema, Valid
 use plimsoll_domain::breakdown::executions::Reader;
 
 use loader::CatalogLoader;
+use query::comparisons::ComparisonQuery;
 use query::concurrency::ConcurrencyQuery;
 use query::executions::ExecutionQuery;
 use query::jobs::JobQuery;
@@ -36,7 +37,17 @@ const RECURSION_MAX: usize = 64;
 /// What can be asked.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Query")]
-pub struct Query(ServiceQuery, ExecutionQuery, JobQuery, TimelineQuery, ConcurrencyQuery, MachineQuery, MachineLifeQuery, ListQuery);
+pub struct Query(
+    ServiceQuery,
+    ExecutionQuery,
+    ComparisonQuery,
+    JobQuery,
+    TimelineQuery,
+    ConcurrencyQuery,
+    MachineQuery,
+    MachineLifeQuery,
+    ListQuery,
+);
 
 /// The schema.
 pub type PlimsollSchema = Schema<Query, EmptyMutation, Subscription>;

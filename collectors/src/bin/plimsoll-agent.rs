@@ -18,6 +18,7 @@ use plimsoll_collectors::collector::{CollectError, chain};
 use plimsoll_collectors::gpu::recorded::{RecordedGpus, RecordingError};
 use plimsoll_collectors::interval::Interval;
 use plimsoll_collectors::machine::{GpuSource, NameError, ThisMachine, check_name, hostname};
+use plimsoll_collectors::prometheus::{Endpoint, ScrapeError};
 use plimsoll_collectors::reading::{MachineDescription, PurchaseOption, Reading, VmState, VmStateName, WHOLE_MAX};
 use plimsoll_collectors::runner::{RunError, Runner, Totals};
 use plimsoll_collectors::sink::Sink;
@@ -81,12 +82,19 @@ struct MachineFlags {
     /// Time between two samples, 1s to 300s
     #[arg(long, env = "PLIMSOLL_AGENT_INTERVAL", default_value = "10s")]
     interval: Interval,
-    /// Read no GPUs, recorded ones neither
+    /// Read no GPUs from the driver, and no recorded ones
     #[arg(long, env = "PLIMSOLL_AGENT_NO_GPU", value_parser = FalseyValueParser::new())]
     no_gpu: bool,
     /// Replay GPUs from a file that nvidia-smi wrote (--query-gpu=… --format=csv) instead of reading any
     #[arg(long, env = "PLIMSOLL_AGENT_GPU_RECORDING")]
     gpu_recording: Option<PathBuf>,
+    /// Scrape this Prometheus endpoint of this machine as well: dcgm-exporter or Triton; may be given up to 16 times
+    ///
+    /// GPU figures (utilization, memory, temperature, power) and CPU and memory of the machine are taken where the driver and
+    /// the operating system do not tell them: where both do, NVML and the system win. vLLM has no such figures. In the
+    /// environment, addresses are separated by commas.
+    #[arg(long, env = "PLIMSOLL_AGENT_SCRAPE", value_name = "URL", value_delimiter = ',')]
+    scrape: Vec<Endpoint>,
 }
 
 /// What only its owner knows of the machine, and corrections of what it seems to be.
@@ -160,6 +168,8 @@ enum AgentError {
     Recording(#[source] RecordingError),
     #[error("could not look at this machine")]
     Machine(#[source] CollectError),
+    #[error("could not set up the scraping")]
+    Scrape(#[source] ScrapeError),
     #[error("could not set up the delivery")]
     Sink(#[source] HttpSinkError),
     #[error("could not open the spool")]
@@ -218,7 +228,8 @@ fn assemble<S: Sink>(flags: MachineFlags, instance: InstanceFlags, backlog: Back
         Some(path) => GpuSource::Recorded(RecordedGpus::open(&path).map_err(AgentError::Recording)?),
         None => GpuSource::Nvml,
     };
-    let machine = ThisMachine::open(&vm, flags.interval, gpus).map_err(AgentError::Machine)?;
+    let mut machine = ThisMachine::open(&vm, flags.interval, gpus).map_err(AgentError::Machine)?;
+    machine.scrape(&vm, flags.interval, flags.scrape).map_err(AgentError::Scrape)?;
     let clock = SystemClock::start();
     let description = instance.describe(machine.description);
     tracing::info!(vm, interval_seconds = flags.interval.seconds(), "plimsoll-agent starts");

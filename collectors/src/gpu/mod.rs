@@ -131,7 +131,7 @@ impl<D: GpuDriver> Collector for GpuCollector<D> {
 }
 
 /// The sample of `figures`; `None` when there is no measure, since the event would not be valid.
-fn sample(vm: &str, gpu: u16, now: Moment, figures: GpuFigures) -> Option<GpuSample> {
+pub(crate) fn sample(vm: &str, gpu: u16, now: Moment, figures: GpuFigures) -> Option<GpuSample> {
     let sample = GpuSample {
         vm: vm.to_owned(),
         gpu,

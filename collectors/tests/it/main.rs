@@ -7,6 +7,10 @@ mod contract;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod exporter;
+#[cfg(test)]
 mod nvml;
+#[cfg(test)]
+mod scrape;
 #[cfg(test)]
 mod server;

@@ -8,7 +8,7 @@ use crate::agent::{printed, run};
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nvml.c");
 
 /// Compiles the library; the linker that built this test is there as a C compiler too.
-fn library(dir: &Path) -> PathBuf {
+pub fn library(dir: &Path) -> PathBuf {
     let library = dir.join("libnvidia-ml.so.1");
     let status = Command::new("cc").args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"]).arg(&library).arg(SOURCE).status();
     assert!(status.unwrap().success());

@@ -583,7 +583,7 @@ impl Placed {
 }
 
 /// The columns of executions that a question needs.
-fn execution_columns(asked: &Gathering<'_>) -> ExecutionColumns {
+pub(crate) fn execution_columns(asked: &Gathering<'_>) -> ExecutionColumns {
     let mut used: Vec<KeyColumn> = asked.by.iter().map(|dimension| dimension.column()).collect();
     used.extend(asked.filter.columns_used());
     let wants = |part: Part| asked.parts.contains(&part);

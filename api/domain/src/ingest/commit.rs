@@ -11,6 +11,7 @@ use super::Written;
 use super::event::{CheckpointLoad, Event, Execution, GpuSample, Job, StorageSnapshot, VmSample, VmStateChange};
 use super::identity::{event_id, event_instant};
 use super::job_marks::NamedByUuid;
+use super::job_updates;
 use super::resolve::{Names, Resolved, resolve};
 use super::rows::{self, Identified};
 use super::writer::WriterState;
@@ -120,7 +121,11 @@ pub async fn commit(store: &Store, state: &mut WriterState, batch: &Batch) -> Re
     let gpu_index_max = insert_facts(&mut tx, &sorted, &mut verdicts, &names, known, now).await?;
     let capped = if names.is_capped { capped_names(&events, &verdicts, &names) } else { HashMap::new() };
     let new: Names = names.new;
+    let entries = job_updates::entries(&mut tx, &sorted.executions, &sorted.jobs, named_by_uuid).await?;
     let number = tx.commit_number_take().await?;
+    if !entries.is_empty() {
+        tx.job_update_append(number, now, &entries).await?;
+    }
     tx.commit().await?;
     state.names.absorb(new);
     state.gpu_index_max.extend(gpu_index_max);

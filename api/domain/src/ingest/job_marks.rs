@@ -45,6 +45,12 @@ impl NamedByUuid {
         Ok(Self(rows.first().is_some_and(|row| row[..] != [Value::Int(0)])))
     }
 
+    /// Whether one has been.
+    #[must_use]
+    pub const fn is_known(self) -> bool {
+        self.0
+    }
+
     /// Marks the job of an execution, or its day where that is enough.
     pub fn mark(self, marks: &mut DirtyMarks, job: Option<&str>, id: Uuid, finished_at: Instant) {
         let key = job_key(job, id);

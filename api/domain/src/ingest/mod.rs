@@ -19,6 +19,7 @@ mod gpu_sample;
 pub mod identity;
 mod job;
 mod job_marks;
+mod job_updates;
 mod json;
 pub mod limit;
 pub mod line;

@@ -17,39 +17,57 @@ pub struct History {
     pub is_told: bool,
 }
 
-struct Latest {
+/// The place of something told of a job among all that was told of it. Equal instants: the later stage, then the higher attempt,
+/// then the greater id. How it ended is no stage: a second attempt that succeeds is later than a first one that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
     at: Instant,
-    state: JobState,
+    stage: u8,
     attempt: i32,
     id: Uuid,
-    combination_id: u32,
-    ids: [u32; 5],
 }
 
-impl Latest {
-    /// Equal instants: the later stage, then the higher attempt, then the greater id. How it ended is no stage: a second attempt
-    /// that succeeds is later than a first one that fails.
-    const fn order(&self) -> (Instant, u8, i32, Uuid) {
-        let stage = match self.state {
+impl Place {
+    /// Of a change to a state, or of the end of an execution; `attempt` is 0 where it was not told.
+    #[must_use]
+    pub const fn of(at: Instant, state: JobState, attempt: i32, id: Uuid) -> Self {
+        let stage = match state {
             JobState::Queued => 0,
             JobState::Running => 1,
             JobState::Succeeded | JobState::Failed | JobState::Cancelled => 2,
         };
-        (self.at, stage, self.attempt, self.id)
+        Self { at, stage, attempt, id }
     }
+}
+
+impl From<&Attempt> for Place {
+    fn from(of: &Attempt) -> Self {
+        Self::of(of.finished_at, state_of(of.outcome), of.attempt, of.id)
+    }
+}
+
+impl From<&JobChange> for Place {
+    fn from(of: &JobChange) -> Self {
+        Self::of(of.at, of.state, of.attempt.unwrap_or(0), of.id)
+    }
+}
+
+struct Latest {
+    place: Place,
+    state: JobState,
+    combination_id: u32,
+    ids: [u32; 5],
 }
 
 impl From<&Attempt> for Latest {
     fn from(of: &Attempt) -> Self {
-        let state = state_of(of.outcome);
-        Self { at: of.finished_at, state, attempt: of.attempt, id: of.id, combination_id: of.combination_id, ids: of.ids }
+        Self { place: Place::from(of), state: state_of(of.outcome), combination_id: of.combination_id, ids: of.ids }
     }
 }
 
 impl From<&JobChange> for Latest {
     fn from(of: &JobChange) -> Self {
-        let attempt = of.attempt.unwrap_or(0);
-        Self { at: of.at, state: of.state, attempt, id: of.id, combination_id: of.combination_id, ids: of.ids }
+        Self { place: Place::from(of), state: of.state, combination_id: of.combination_id, ids: of.ids }
     }
 }
 
@@ -57,7 +75,7 @@ impl From<&JobChange> for Latest {
 #[must_use]
 pub fn history(key: Uuid, attempts: &[Attempt], changes: &[JobChange]) -> Option<History> {
     let all = attempts.iter().map(Latest::from).chain(changes.iter().map(Latest::from));
-    let latest = all.max_by_key(Latest::order)?;
+    let latest = all.max_by_key(|latest| latest.place)?;
     let first = first(attempts);
     let at_state = |state: JobState| changes.iter().filter(|change| change.state == state).map(|change| change.at).min();
     let over = matches!(latest.state, JobState::Succeeded | JobState::Failed | JobState::Cancelled);
@@ -67,14 +85,14 @@ pub fn history(key: Uuid, attempts: &[Attempt], changes: &[JobChange]) -> Option
         key,
         // Several spellings of one UUID are one job: any rule will do that does not ask who came first.
         name: names.min().cloned(),
-        changed_at: latest.at,
+        changed_at: latest.place.at,
         state: latest.state,
         attempts: told.max(attempts.len() as i32),
         combination_id: latest.combination_id,
         ids: latest.ids,
         queued_at: first.and_then(|attempt| attempt.queued_at).or_else(|| at_state(JobState::Queued)),
         started_at: first.map(|attempt| attempt.started_at).or_else(|| at_state(JobState::Running)),
-        finished_at: over.then_some(latest.at),
+        finished_at: over.then_some(latest.place.at),
     };
     Some(History { job: ToldJob { job, fact: fact(key, attempts) }, is_told: !changes.is_empty() || attempts.len() > 1 })
 }

@@ -32,24 +32,42 @@ fn order(a: &NewestFirst, b: &NewestFirst, backwards: bool) -> Ordering {
     if backwards { forwards.reverse() } else { forwards }
 }
 
+/// What a job says of itself that a filter asks for; what its combination says is looked up ([`matching`]).
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    states: HashSet<JobState>,
+    ids: JobIds,
+}
+
+impl Wanted {
+    /// What a filter asks for; `states` none: in any.
+    #[must_use]
+    pub fn of(filter: &Filter, states: Option<&[JobState]>) -> Self {
+        let columns = [KeyColumn::Application, KeyColumn::User, KeyColumn::Department, KeyColumn::Project, KeyColumn::Vm];
+        let ids = columns.map(|column| filter.columns.get(&(column as usize)).map(|ids| ids.iter().copied().collect()));
+        Self { states: states.unwrap_or(JobState::ALL).iter().copied().collect(), ids }
+    }
+
+    /// Whether a job fits.
+    #[must_use]
+    pub fn fits(&self, job: &Job) -> bool {
+        let among = |(ids, id): (&Option<Vec<u32>>, u32)| ids.as_ref().is_none_or(|ids| id != 0 && ids.contains(&id));
+        self.states.contains(&job.state) && self.ids.iter().zip(job.ids).all(among)
+    }
+}
+
 /// What every step of one look asks for.
 struct Step<'a> {
     pending: &'a Pending,
-    states: &'a HashSet<JobState>,
-    wanted: &'a JobIds,
+    wanted: &'a Wanted,
 }
 
 impl Step<'_> {
-    fn fits(&self, job: &Job) -> bool {
-        let among = |(ids, id): (&Option<Vec<u32>>, u32)| ids.as_ref().is_none_or(|ids| id != 0 && ids.contains(&id));
-        self.states.contains(&job.state) && self.wanted.iter().zip(job.ids).all(among)
-    }
-
     /// The jobs of the next step in order, and the last place that it looked at; none: the end of the list.
     async fn read(&self, reading: &Reading, page: &Page<NewestFirst>) -> Result<(Vec<Job>, Option<NewestFirst>), StoreError> {
         let (mut jobs, mut end): (Vec<Job>, Option<NewestFirst>) = (Vec::new(), None);
-        for source in sources(self.states) {
-            let read = reading.snapshot.job_page(&source, self.wanted, page).await?;
+        for source in sources(&self.wanted.states) {
+            let read = reading.snapshot.job_page(&source, &self.wanted.ids, page).await?;
             if read.len() as u64 == page.limit
                 && let Some(last) = read.last().map(place)
             {
@@ -64,7 +82,7 @@ impl Step<'_> {
                 && page.before.is_none_or(|before| order(&place, &before, false).is_lt())
         };
         let marked = self.pending.jobs.iter().map(|history| &history.job.job);
-        jobs.extend(marked.filter(|job| self.fits(job)).filter(inside).cloned());
+        jobs.extend(marked.filter(|job| self.wanted.fits(job)).filter(inside).cloned());
         jobs.retain(|job| end.is_none_or(|end| order(&place(job), &end, page.backwards).is_le()));
         jobs.sort_by(|a, b| order(&place(a), &place(b), page.backwards));
         Ok((jobs, end))
@@ -92,10 +110,7 @@ pub async fn jobs(
     states: Option<&[JobState]>,
     page: &Page<NewestFirst>,
 ) -> Result<Vec<Job>, BreakdownError> {
-    let states: HashSet<JobState> = states.unwrap_or(JobState::ALL).iter().copied().collect();
-    let columns = [KeyColumn::Application, KeyColumn::User, KeyColumn::Department, KeyColumn::Project, KeyColumn::Vm];
-    let wanted: JobIds = columns.map(|column| filter.columns.get(&(column as usize)).map(|ids| ids.iter().copied().collect()));
-    let step = Step { pending, states: &states, wanted: &wanted };
+    let step = Step { pending, wanted: &Wanted::of(filter, states) };
     let limit = if filter.asks_combination() { STEP_JOBS } else { page.limit.max(1) };
     let mut next = Page { limit, ..page.clone() };
     let (mut found, mut scanned) = (Vec::new(), 0);
@@ -103,7 +118,7 @@ pub async fn jobs(
         let (jobs, end) = step.read(reading, &next).await?;
         scanned += jobs.len().max(next.limit as usize);
         let room = page.limit as usize - found.len();
-        found.extend(matching(reading, filter, jobs).await?.into_iter().take(room));
+        found.extend(matching(reading, filter, jobs, |job| job).await?.into_iter().take(room));
         let Some(end) = end.filter(|_| (found.len() as u64) < page.limit) else { return Ok(found) };
         if scanned >= SCANNED_JOBS_MAX {
             return Err(BreakdownError::Limit(format!(
@@ -114,19 +129,24 @@ pub async fn jobs(
     }
 }
 
-async fn matching(reading: &Reading, filter: &Filter, jobs: Vec<Job>) -> Result<Vec<Job>, StoreError> {
+/// Those whose job has a combination that the filter allows.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn matching<T>(reading: &Reading, filter: &Filter, mut items: Vec<T>, job: fn(&T) -> &Job) -> Result<Vec<T>, StoreError> {
     if !filter.asks_combination() {
-        return Ok(jobs);
+        return Ok(items);
     }
     let sources = reading.sources();
-    let ids: HashSet<u32> = jobs.iter().map(|job| job.combination_id).collect();
+    let ids: HashSet<u32> = items.iter().map(|item| job(item).combination_id).collect();
     let ids: Vec<u32> = ids.into_iter().collect();
     let combinations = sources.catalog.combinations(sources.snapshot, &ids).await?;
-    let allows = |job: &Job| {
+    items.retain(|item| {
+        let job = job(item);
         combinations.get(&job.combination_id).is_some_and(|combination| {
             let model_type = sources.model_types.get(&combination.model_id).copied().unwrap_or(0);
             filter.allows_combination(job.combination_id, combination, model_type)
         })
-    };
-    Ok(jobs.into_iter().filter(allows).collect())
+    });
+    Ok(items)
 }

@@ -10,4 +10,5 @@ pub mod history;
 pub mod listing;
 pub mod pending;
 pub mod running;
+pub mod updates;
 pub mod worker;

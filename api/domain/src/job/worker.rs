@@ -12,6 +12,7 @@ use plimsoll_entity::value::time::{DAY_US, Instant, SECOND_US, Step, Window};
 use uuid::Uuid;
 
 use super::pending::{MARKED_JOBS_MAX, Pending, PendingError, work_out};
+use super::updates::forget;
 use crate::cell::builder::BlockBuilder;
 use crate::cell::part::Family;
 use crate::store::{DerivedKind, Grain, JobColumns, JobFact, Lease, Snapshot, Store, StoreError, ToldJob};
@@ -83,6 +84,7 @@ impl JobWorker {
         }
         self.search_days(now).await?;
         done.days = self.hold_quiet(now, quiet_us, days).await?;
+        forget(&self.store, now).await?;
         Ok(done)
     }
 

@@ -1,6 +1,7 @@
 //! The objects, inputs and enums of the schema: wrappers of our own, never rows.
 
 pub mod availability;
+pub mod comparison;
 pub mod concurrency;
 pub mod enums;
 pub mod execution;
@@ -13,6 +14,7 @@ pub mod key;
 pub mod list;
 pub mod machine_stats;
 pub mod name;
+pub mod popularity;
 pub mod provisioning;
 pub mod switching;
 pub mod usage;
