@@ -9,12 +9,15 @@ use std::sync::Arc;
 use async_graphql::{Request, Variables};
 use plimsoll::auth::Caller;
 use plimsoll::graphql::query::service::ServiceConfig;
+use plimsoll::graphql::subscription::execution_metrics::Live;
 use plimsoll::graphql::{PlimsollSchema, schema};
 use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::clock::FixedClock;
 use plimsoll_domain::ingest::IngestSink as _;
 use plimsoll_domain::ingest::line::{ReadContext, read_line};
 use plimsoll_domain::ingest::writer::Writer;
+use plimsoll_domain::live::bus::LocalBus;
+use plimsoll_domain::live::commits::Commits;
 use plimsoll_domain::store::{AuditRow, Store};
 use plimsoll_entity::value::label::Role;
 use plimsoll_entity::value::time::Instant;
@@ -47,7 +50,8 @@ impl Desk {
         running.await.unwrap();
         store.audit_append(entries).await.unwrap();
         let config = ServiceConfig::new(&plimsoll_gate::Limits::default(), "USD".to_owned(), 1, PAGE);
-        Self { schema: schema(Reader::new(store), config), _folder: folder }
+        let (commits, _) = Commits::new(store.clone(), Arc::new(LocalBus::default()));
+        Self { schema: schema(Reader::new(store), Live::new(commits), config), _folder: folder }
     }
 
     async fn ask(&self, role: Role, document: &str, variables: Value) -> Value {
