@@ -174,6 +174,23 @@ async fn a_commit_is_followed_by_its_payload_within_the_interval() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_worked_out_while_nothing_can_change() {
+    let looks = "plimsoll_live_looks_total{field=\"executionMetrics\"}";
+    on_both("live_still", async |server| {
+        ingest(server, &[execution("a", -1, "SUCCEEDED")]).await;
+        let mut socket = watch(server, "trailingSeconds: 3600, intervalMs: 250, by: [USER]", "rowCount").await;
+        assert_eq!(metrics(&mut socket).await["rowCount"], 1);
+        // Time enough for ten looks, were there a reason for one.
+        assert_eq!(socket.hear_within(Duration::from_millis(2_500)).await, None);
+        assert_eq!(server.metric(looks).await, 1.0);
+        ingest(server, &[execution("b", -1, "SUCCEEDED")]).await;
+        assert_eq!(metrics(&mut socket).await["rowCount"], 2);
+        assert_eq!(server.metric(looks).await, 2.0);
+    })
+    .await;
+}
+
 /// Another process' commit reaches a subscription with no bus between them: the database is looked at.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_of_another_process_are_heard_of() {

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use plimsoll_domain::clock::{IdSource as _, TimeOrderedIds};
@@ -21,10 +21,10 @@ const INTERVALS_MS: [u64; 2] = [250, 1_000];
 const ALLOWANCE: Duration = Duration::from_millis(250);
 /// Requests of the load a second.
 const REQUESTS_PER_SECOND: u64 = 4;
+/// A mark leaves the window after a minute.
+const WATCH_MAX: Duration = Duration::from_secs(59);
 /// Between two marked executions, so that they fall on every part of an interval.
 const MARK_EVERY: Duration = Duration::from_millis(97);
-/// After the last mark, how long the load and its payloads go on.
-const LAST_PAYLOADS: Duration = Duration::from_secs(3);
 const SUBSCRIPTION: &str = "subscription($i: Int!) { executionMetrics(trailingSeconds: 60, intervalMs: $i, by: [APPLICATION]) {
     window { start end } rows { key { application { name } } stats { executions successRatio users duration { p50Ms p95Ms } inference { p95Ms } } }
     total { executions } } }";
@@ -64,20 +64,24 @@ async fn load(server: Arc<Server>, rate: u64, stop: Arc<AtomicBool>) -> u64 {
 }
 
 /// When payloads came that held ever more marked executions: how many, and when.
-async fn watch(server: Arc<Server>, interval_ms: u64, stop: Arc<AtomicBool>) -> (Vec<(u64, Instant)>, u64) {
+async fn watch(server: Arc<Server>, interval_ms: u64, marks: Arc<AtomicU64>) -> Vec<(u64, Instant)> {
     let mut socket = Socket::ready(&server, &["PIPELINE_TD"]).await;
     socket.subscribe("m", SUBSCRIPTION, json!({ "i": interval_ms })).await;
-    let (mut arrived, mut payloads) = (Vec::new(), 0);
-    while !stop.load(Ordering::SeqCst) {
+    let (mut arrived, until) = (Vec::new(), Instant::now() + WATCH_MAX);
+    let is_done = |arrived: &[(u64, Instant)]| {
+        let wanted = marks.load(Ordering::SeqCst);
+        wanted > 0 && arrived.last().is_some_and(|(marked, _)| *marked >= wanted)
+    };
+    while !is_done(&arrived) {
+        assert!(Instant::now() < until, "the last mark has left the window");
         let Some(heard) = socket.hear_within(Duration::from_millis(100)).await else { continue };
         let now = Instant::now();
         let Heard::Message(message) = heard else { panic!("{heard:?}") };
         let rows = message["payload"]["data"]["executionMetrics"]["rows"].as_array().unwrap_or_else(|| panic!("{message}"));
         let marked = rows.iter().find(|row| row["key"]["application"]["name"] == "marked");
         arrived.push((marked.map_or(0, |row| row["stats"]["executions"].as_u64().unwrap()), now));
-        payloads += 1;
     }
-    (arrived, payloads)
+    arrived
 }
 
 fn percentile(sorted: &[Duration], ratio: f64) -> f64 {
@@ -87,11 +91,12 @@ fn percentile(sorted: &[Duration], ratio: f64) -> f64 {
 
 async fn measure(name: &str, database: Database, rate: u64, seconds: u64) {
     let server = Arc::new(Server::start(&database));
-    let (load_stop, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let loading = tokio::spawn(load(Arc::clone(&server), rate, Arc::clone(&load_stop)));
+    let (stop, marks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let began = Instant::now();
+    let loading = tokio::spawn(load(Arc::clone(&server), rate, Arc::clone(&stop)));
     let watching: Vec<_> = INTERVALS_MS
         .iter()
-        .map(|interval_ms| (*interval_ms, tokio::spawn(watch(Arc::clone(&server), *interval_ms, Arc::clone(&stop)))))
+        .map(|interval_ms| (*interval_ms, tokio::spawn(watch(Arc::clone(&server), *interval_ms, Arc::clone(&marks)))))
         .collect();
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut committed = Vec::new();
@@ -100,12 +105,15 @@ async fn measure(name: &str, database: Database, rate: u64, seconds: u64) {
         committed.push(Instant::now());
         tokio::time::sleep(MARK_EVERY).await;
     }
-    tokio::time::sleep(LAST_PAYLOADS).await;
-    load_stop.store(true, Ordering::SeqCst);
-    let sent = loading.await.unwrap();
-    stop.store(true, Ordering::SeqCst);
+    // The load goes on until the last mark has arrived.
+    marks.store(committed.len() as u64, Ordering::SeqCst);
+    let mut watched = Vec::new();
     for (interval_ms, watch) in watching {
-        let (arrived, payloads) = watch.await.unwrap();
+        watched.push((interval_ms, watch.await.unwrap()));
+    }
+    stop.store(true, Ordering::SeqCst);
+    let sent = loading.await.unwrap() as f64 / began.elapsed().as_secs_f64();
+    for (interval_ms, arrived) in watched {
         let late = |(place, at): (usize, &Instant)| {
             let first = arrived.iter().find(|(marked, _)| *marked > place as u64).map(|(_, arrived)| *arrived);
             first.unwrap_or_else(|| panic!("mark {place} never arrived")).saturating_duration_since(*at)
@@ -115,9 +123,9 @@ async fn measure(name: &str, database: Database, rate: u64, seconds: u64) {
         let promise_ms = interval_ms as f64 + ALLOWANCE.as_secs_f64() * 1_000.0;
         let (p50, p99) = (percentile(&lateness, 0.5), percentile(&lateness, 0.99));
         println!(
-            "live, {name}, {} executions/s, interval {interval_ms} ms: from commit to payload p50 {p50:.0} ms, p99 {p99:.0} ms of {promise_ms:.0} ms: ratio {:.2} (wanted 1.00); {payloads} payloads, {} marks",
-            sent / seconds,
+            "live, {name}, {sent:.0} executions/s, interval {interval_ms} ms: from commit to payload p50 {p50:.0} ms, p99 {p99:.0} ms of {promise_ms:.0} ms: ratio {:.2} (wanted 1.00); {} payloads, {} marks",
             p99 / promise_ms,
+            arrived.len(),
             committed.len()
         );
     }

@@ -161,6 +161,7 @@ impl Watching {
     }
 
     async fn look(&self) -> Result<(Answered, Figures)> {
+        metrics::counter!("plimsoll_live_looks_total", "field" => "executionMetrics").increment(1);
         let permit = Arc::clone(&self.live.reads).acquire_owned().await.map_err(internal)?;
         let (reader, question) = (self.reader.clone(), self.question.clone());
         heavy(move || async move {
