@@ -50,10 +50,8 @@ impl Desk {
         running.await.unwrap();
         store.audit_append(entries).await.unwrap();
         let config = ServiceConfig::new(&plimsoll_gate::Limits::default(), "USD".to_owned(), 1, PAGE);
-        Self {
-            schema: schema(Reader::new(store.clone()), Live::new(Commits::new(store, Arc::new(LocalBus::default())).0), config),
-            _folder: folder,
-        }
+        let (commits, _) = Commits::new(store.clone(), Arc::new(LocalBus::default()));
+        Self { schema: schema(Reader::new(store), Live::new(commits), config), _folder: folder }
     }
 
     async fn ask(&self, role: Role, document: &str, variables: Value) -> Value {

@@ -16,6 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use plimsoll_domain::clock::{Clock as _, SystemClock};
 use sea_orm::{ConnectionTrait as _, Database as Connection};
 use serde_json::{Value, json};
 
@@ -217,6 +218,18 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The instant so many microseconds from now, as RFC 3339.
+#[must_use]
+pub fn in_us(us: i64) -> String {
+    plimsoll_entity::value::time::Instant(SystemClock.now().0 + us).to_rfc3339()
+}
+
+/// The present second since 1970.
+#[must_use]
+pub fn now_s() -> i64 {
+    SystemClock.now().0.div_euclid(plimsoll_entity::value::time::SECOND_US)
 }
 
 /// A token with these roles.

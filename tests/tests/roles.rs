@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use plimsoll_tests::socket::Socket;
 use plimsoll_tests::{Database, Server};
 use serde_json::{Value, json};
 
@@ -43,6 +44,11 @@ fn documents() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// A document for each root field of what can be subscribed to.
+fn subscriptions() -> Vec<(&'static str, &'static str)> {
+    vec![("executionMetrics", "subscription { executionMetrics { asOf } }")]
+}
+
 fn is_forbidden(answer: &Value, field: &str) -> bool {
     answer["errors"]
         .as_array()
@@ -71,21 +77,34 @@ async fn every_root_field_is_read_by_its_roles_and_nobody_else() {
         let (status, answer) = server.ask(&[], &document, json!({})).await;
         assert_eq!((status, &answer["errors"][0]["extensions"]["code"]), (401, &json!("UNAUTHENTICATED")), "{answer}");
     }
+    for (field, document) in subscriptions() {
+        let _ = write!(table, "{field:<20}");
+        for role in ROLES {
+            let mut socket = Socket::ready(&server, &[role]).await;
+            socket.subscribe("1", document, json!({})).await;
+            let answer = socket.message().await;
+            let refused = answer["type"] == "error" && answer["payload"][0]["extensions"]["code"] == "FORBIDDEN";
+            assert!(refused || answer["type"] == "next" && answer["payload"]["errors"].is_null(), "{answer}");
+            let _ = write!(table, " {role}={}", if refused { "no" } else { "yes" });
+        }
+        table.push('\n');
+    }
     assert_eq!(table, TABLE, "the table in tests/fixtures/roles.txt");
     server.stop();
 }
 
-/// Root fields of the committed schema, each with the roles that its `@requires` names; every role where there is none.
+/// Root fields of the committed schema, those of queries first, each with the roles that its `@requires` names; every role where there is none.
 fn required() -> Vec<(String, Vec<String>)> {
     let schema = include_str!("../../schema.graphql");
-    let query = schema.split("\ntype Query {").nth(1).unwrap().split("\n}").next().unwrap();
+    let fields_of = |root: &str| schema.split(&format!("\ntype {root} {{")).nth(1).unwrap().split("\n}").next().unwrap();
+    let (query, subscription) = (fields_of("Query"), fields_of("Subscription"));
     let named = |line: &str| {
         let line = line.strip_prefix('\t')?;
         let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
         (!name.is_empty() && line[name.len()..].starts_with(['(', ':'])).then_some(name)
     };
     let mut fields: Vec<(String, Vec<String>)> = Vec::new();
-    for line in query.lines() {
+    for line in query.lines().chain(subscription.lines()) {
         if let Some(name) = named(line) {
             fields.push((name, ROLES.map(str::to_owned).to_vec()));
         }
@@ -94,8 +113,8 @@ fn required() -> Vec<(String, Vec<String>)> {
         }
     }
     let guarded = schema.matches("@requires(").count() - schema.matches("directive @requires(").count();
-    assert_eq!(guarded, query.matches("@requires(").count(), "a nested guarded field needs a case");
-    fields.sort();
+    let at_roots = query.matches("@requires(").count() + subscription.matches("@requires(").count();
+    assert_eq!(guarded, at_roots, "a nested guarded field needs a case");
     fields
 }
 
@@ -103,7 +122,8 @@ fn required() -> Vec<(String, Vec<String>)> {
 #[test]
 fn every_root_field_of_the_schema_has_a_case() {
     let fields: Vec<String> = required().into_iter().map(|(field, _)| field).collect();
-    let cases: Vec<String> = documents().into_iter().map(|(field, _)| field.to_owned()).collect();
+    let cases = documents().into_iter().map(|(field, _)| field).chain(subscriptions().into_iter().map(|(field, _)| field));
+    let cases: Vec<String> = cases.map(str::to_owned).collect();
     assert_eq!(fields, cases);
 }
 

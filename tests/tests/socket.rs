@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plimsoll_tests::socket::{Heard, PROTOCOL, Socket};
-use plimsoll_tests::{Database, Server, token, token_until};
+use plimsoll_tests::{Database, Server, in_us, now_s, token, token_until};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -264,9 +264,8 @@ async fn who_answers_pings_stays_and_who_does_not_is_let_go() {
 async fn the_socket_is_closed_when_the_token_expires() {
     with_server(async |server| {
         // Tokens count for 5 s longer than they say.
-        let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let mut socket = Socket::open(server).await;
-        let token = token_until(&["ADMIN"], i64::try_from(now_s).unwrap() - 3);
+        let token = token_until(&["ADMIN"], now_s() - 3);
         socket.say(json!({ "type": "connection_init", "payload": { "token": token } })).await;
         assert_eq!(socket.message().await["type"], "connection_ack");
         socket.subscribe("1", METRICS, json!({})).await;
@@ -370,14 +369,15 @@ async fn a_subscription_is_refused_to_wrong_roles_and_audited_once_at_its_start(
         let mut socket = Socket::ready(server, &["PIPELINE_TD"]).await;
         socket.subscribe("1", &METRICS.replace("subscription", "subscription Allowed"), json!({})).await;
         socket.data("1").await;
-        let log = "{ auditLog(window: { start: \"2020-01-01T00:00:00Z\", end: \"2035-01-01T00:00:00Z\" }) { nodes { operation fields allowed roles } } }";
+        let log = "query($w: TimeWindowInput!) { auditLog(window: $w) { nodes { operation fields allowed roles } } }";
+        let around = json!({ "w": { "start": in_us(-3_600_000_000), "end": in_us(3_600_000_000) } });
         let entry = |operation: &str, allowed: bool, role: &str| {
             json!({ "operation": operation, "fields": ["executionMetrics"], "allowed": allowed, "roles": [role] })
         };
         let expected = [entry("Denied", false, "FINANCIAL_DIRECTOR"), entry("Denied", false, "INGEST"), entry("Allowed", true, "PIPELINE_TD")];
         let until = std::time::Instant::now() + Duration::from_secs(20);
         loop {
-            let (_, answer) = server.ask(&["ADMIN"], log, json!({})).await;
+            let (_, answer) = server.ask(&["ADMIN"], log, around.clone()).await;
             let nodes = answer["data"]["auditLog"]["nodes"].as_array().unwrap();
             let found: Vec<&Value> = nodes.iter().filter(|node| node["fields"] == json!(["executionMetrics"])).collect();
             if found.len() == expected.len() {

@@ -65,6 +65,7 @@ fn describe() {
     describe_gauge!("plimsoll_http_connections", "Open connections, upgraded ones left out.");
     describe_counter!("plimsoll_http_connections_refused_total", "Connections that were turned away because too many were open.");
     plimsoll_gate::http::describe_metrics();
+    describe_counter!("plimsoll_live_looks_total", "Times that subscriptions have worked their figures out, by field.");
     describe_counter!("plimsoll_auth_refusals_total", "Requests that were refused for want of a valid token, by reason.");
     describe_counter!("plimsoll_jwks_loads_total", "Attempts to load the key set, by outcome.");
     describe_counter!("plimsoll_audit_entries_total", "Audit entries, by what became of them.");

@@ -181,6 +181,7 @@ impl Watching {
     }
 
     async fn look(&self) -> Result<(Answered, Figures)> {
+        metrics::counter!("plimsoll_live_looks_total", "field" => "executionMetrics").increment(1);
         let (reader, question) = (self.reader.clone(), self.question.clone());
         let look = async move |reading: &Reading| {
             let as_of = reading.snapshot.as_of;
