@@ -8,6 +8,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
+/// Libraries that log what clients send, tokens included, whatever else is asked for.
+const SECRETIVE: &str = "tungstenite=info,tokio_tungstenite=info";
+
 /// The log cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up the log")]
@@ -18,7 +21,7 @@ pub struct TelemetryError(#[source] Box<dyn Error + Send + Sync>);
 /// # Errors
 /// [`TelemetryError`] when the filter cannot be read or logging was started before.
 pub fn start(log: &Log) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(log.filter.as_str()).map_err(|error| TelemetryError(Box::new(error)))?;
+    let filter = EnvFilter::try_new(format!("{},{SECRETIVE}", log.filter.as_str())).map_err(|error| TelemetryError(Box::new(error)))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),

@@ -9,7 +9,7 @@ use crate::m20261124_000001_foundation::render;
 pub struct Migration;
 
 const STATEMENTS: &[&str] = &[
-    "CREATE TABLE job_update (number {i64} NOT NULL PRIMARY KEY, at {i64} NOT NULL, entries {bytes} NOT NULL)",
+    "CREATE TABLE job_update (number {i64} NOT NULL, first_index INTEGER NOT NULL, at {i64} NOT NULL, entries {bytes} NOT NULL, PRIMARY KEY (number, first_index))",
     // The newest commit whose row has been deleted: whoever asks for what follows an older one has lost something.
     "INSERT INTO counter (name, value) SELECT 'job_updates_forgotten', value FROM counter WHERE name = 'commits'",
 ];

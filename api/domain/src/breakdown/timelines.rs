@@ -25,6 +25,9 @@ use crate::timeline::sweep::Holder;
 /// Machine-hours that one question builds by itself; the worker keeps them far below.
 const BUILT_MAX: usize = 40_000;
 
+/// Machine-hours of the last day in which jobs run, which a question builds besides: a thousand machines for a day.
+const JOB_HOURS_MAX: usize = 25_000;
+
 /// Timelines as one snapshot sees them.
 #[derive(Debug)]
 pub struct Timelines<'a> {
@@ -71,12 +74,18 @@ impl<'a> Timelines<'a> {
         if pending.is_cut || waiting > BUILT_MAX as u64 {
             return Err(too_many(waiting));
         }
-        let mut hours_left = BUILT_MAX;
+        let mut hours_left = BUILT_MAX + JOB_HOURS_MAX;
+        let mut job_hours: usize = 0;
         for (vm, jobs) in &jobs {
             let first = jobs.iter().map(|job| job.started_at.hour()).min().unwrap_or(i32::MAX);
             let last = now.hour().min(until - 1);
             pending.hours.entry(*vm).or_default().insert(first, last);
-            hours_left += usize::try_from(last - first + 1).unwrap_or(0);
+            job_hours += usize::try_from(last - first + 1).unwrap_or(0);
+        }
+        if job_hours > JOB_HOURS_MAX {
+            return Err(BreakdownError::Limit(format!(
+                "jobs run on too many machines to tell what they hold ({job_hours} machine-hours of the last day): ask about hours that are older"
+            )));
         }
         let mut rebuilt = BTreeMap::new();
         for (vm, dirty) in &pending.hours {

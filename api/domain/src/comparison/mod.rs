@@ -22,7 +22,7 @@ use crate::cell::fact::{Fact as _, MeasuredExecution};
 use crate::cell::part::{KeyColumn, Part};
 use crate::cell::plan::Coarseness;
 use crate::store::ExecutionFact;
-use rank_test::{count, counted, mann_whitney, quantile};
+use rank_test::{count, counted, mann_whitney, percentile};
 
 /// Executions in both windows, whatever the filter, of which times are still read as they were told.
 pub const EXACT_MAX: u64 = 200_000;
@@ -92,7 +92,7 @@ fn change(baseline: Option<f64>, candidate: Option<f64>) -> Option<f64> {
 /// `error_ratio`: how far a value may be off.
 fn verdict(baseline: &[(f64, u64)], candidate: &[(f64, u64)], p_value: Option<f64>, error_ratio: f64) -> Verdict {
     let Some(p_value) = p_value else { return Verdict::NotEnoughData };
-    let Some(change) = change(quantile(baseline, 0.5), quantile(candidate, 0.5)) else { return Verdict::NoClearDifference };
+    let Some(change) = change(percentile(baseline, 50), percentile(candidate, 50)) else { return Verdict::NoClearDifference };
     // The least and the largest change that the medians as they are known leave open.
     let spread = (1.0 + error_ratio) / (1.0 - error_ratio);
     let (least, largest) = ((1.0 + change) / spread - 1.0, (1.0 + change) * spread - 1.0);
@@ -139,7 +139,8 @@ impl Reader {
         } else {
             (self.sketched_times(reading, baseline).await?, self.sketched_times(reading, candidate).await?)
         };
-        let changes = |time: usize| [0.5, 0.95].map(|q| change(quantile(&old.values[time], q), quantile(&new.values[time], q)));
+        let changes =
+            |time: usize| [50, 95].map(|percent| change(percentile(&old.values[time], percent), percentile(&new.values[time], percent)));
         let [old_inference, new_inference] = [&old.values[1], &new.values[1]];
         let is_enough = count(old_inference).min(count(new_inference)) >= ENOUGH;
         let inference_p_value = if is_enough { mann_whitney(old_inference, new_inference) } else { None };

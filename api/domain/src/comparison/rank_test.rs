@@ -20,10 +20,10 @@ pub fn count(values: &Counted) -> u64 {
     values.iter().map(|(_, count)| count).sum()
 }
 
-/// The nearest-rank value of a quantile; none without values.
+/// The nearest-rank value of a percentile; none without values.
 #[must_use]
-pub fn quantile(values: &Counted, quantile: f64) -> Option<f64> {
-    let rank = ((count(values) as f64 * quantile).ceil() as u64).max(1);
+pub fn percentile(values: &Counted, percent: u64) -> Option<f64> {
+    let rank = (u128::from(count(values)) * u128::from(percent)).div_ceil(100).max(1) as u64;
     let mut seen = 0;
     let reaches = |(_, count): &&(f64, u64)| {
         seen += count;
@@ -102,9 +102,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quantiles_are_nearest_ranks(values in prop::collection::vec(-50_i32..50, 1..60), percent in 1_u32..=100) {
+        fn percentiles_are_nearest_ranks(values in prop::collection::vec(-50_i32..50, 1..60), percent in 1_u64..=100) {
             let mut sorted: Vec<f64> = values.iter().copied().map(f64::from).collect();
-            let found = quantile(&counted(sorted.clone()), f64::from(percent) / 100.0);
+            let found = percentile(&counted(sorted.clone()), percent);
             sorted.sort_by(f64::total_cmp);
             let rank = (sorted.len() * percent as usize).div_ceil(100).max(1);
             prop_assert_eq!(found, Some(sorted[rank - 1]));

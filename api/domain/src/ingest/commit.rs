@@ -121,8 +121,8 @@ pub async fn commit(store: &Store, state: &mut WriterState, batch: &Batch) -> Re
     let gpu_index_max = insert_facts(&mut tx, &sorted, &mut verdicts, &names, known, now).await?;
     let capped = if names.is_capped { capped_names(&events, &verdicts, &names) } else { HashMap::new() };
     let new: Names = names.new;
-    let entries = job_updates::entries(&mut tx, &sorted.executions, &sorted.jobs, named_by_uuid).await?;
     let number = tx.commit_number_take().await?;
+    let entries = job_updates::entries(&mut tx, &sorted.executions, &sorted.jobs, named_by_uuid).await?;
     if !entries.is_empty() {
         tx.job_update_append(number, now, &entries).await?;
     }

@@ -1,5 +1,6 @@
 //! Jobs that run on a machine and have no execution for it yet, as they hold slots (contract, "Money", 3).
 //!
+//! Which execution is that of a change is told by its attempt or its end, as concurrency has it (`Snapshot::open_job_list`).
 //! Invariant: they hold from the change to RUNNING on, in hours that are not older than a day; older hours wait for the execution.
 //! Must not know: how slots are shared.
 
@@ -57,6 +58,13 @@ async fn holders(jobs: FxHashMap<Uuid, Job>, snapshot: &Snapshot, since: Instant
         let order = |change: &JobChange| (change.attempt.unwrap_or(0), change.id);
         if is_latest && changes.get(&change.job_key).is_none_or(|known| order(known) < order(&change)) {
             changes.insert(change.job_key, change);
+        }
+    }
+    // The execution has arrived, whatever the clocks of those who told of it say.
+    for attempt in snapshot.job_attempt_list(&keys).await? {
+        let is_of = |change: &JobChange| attempt.finished_at >= change.at || attempt.attempt >= change.attempt.unwrap_or(1);
+        if changes.get(&attempt.job_key).is_some_and(is_of) {
+            changes.remove(&attempt.job_key);
         }
     }
     let mut holders: BTreeMap<u32, Vec<Holder>> = BTreeMap::new();

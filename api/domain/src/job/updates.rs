@@ -1,8 +1,7 @@
 //! Each change of a job's state, in the order of commits.
 //!
 //! Invariants: whoever goes on from a position misses nothing and gets nothing twice, whatever is committed meanwhile; a job is
-//! shown as the change left it, with what is known by now of the time before. A change to the state and the attempt that the job
-//! was in already is none. Must not know: GraphQL, cursors, who waits.
+//! shown as the change left it, with what is known by now of the time before. Must not know: GraphQL, cursors, who waits.
 
 use plimsoll_entity::value::label::JobState;
 use plimsoll_entity::value::time::{DAY_US, Instant};
@@ -14,14 +13,14 @@ use super::listing::{Wanted, matching};
 use crate::breakdown::BreakdownError;
 use crate::breakdown::executions::Reading;
 use crate::breakdown::filter::Filter;
-use crate::store::{Attempt, Job, JobChange, JobEntry, Store, StoreError, state_of};
+use crate::store::{Attempt, Job, JobChange, JobEntry, Snapshot, StoreError, WriteTx};
 
 /// How long it is known what commits changed.
 pub const KNOWN_US: i64 = 7 * DAY_US;
 /// What is forgotten at a time lies at least this far beyond, so that it is not done for each commit.
 const FORGET_EVERY_US: i64 = DAY_US / 24;
-/// Commits that one step reads.
-const COMMITS_PER_STEP: u64 = 64;
+/// Rows that one step reads.
+const ROWS_PER_STEP: u64 = 16;
 /// Changes that one step looks at.
 const ENTRIES_PER_STEP: usize = 500;
 
@@ -70,17 +69,16 @@ pub async fn updates(reading: &Reading, filter: &Filter, states: Option<&[JobSta
     if after.number > newest {
         return Err(unknown("after is no cursor of jobUpdates of this server".to_owned()));
     }
-    let commits = snapshot.job_update_list(after.number, COMMITS_PER_STEP).await?;
-    let is_last = (commits.len() as u64) < COMMITS_PER_STEP;
-    let placed = commits
+    let rows = snapshot.job_update_list(after.number, after.index, ROWS_PER_STEP).await?;
+    let is_last = (rows.len() as u64) < ROWS_PER_STEP;
+    let placed = rows
         .iter()
-        .flat_map(|commit| (0..).zip(&commit.entries).map(|(index, entry)| (Position { number: commit.number, index }, *entry)));
+        .flat_map(|row| (row.first_index..).zip(&row.entries).map(|(index, entry)| (Position { number: row.number, index }, *entry)));
     let entries: Vec<(Position, JobEntry)> = placed.filter(|(position, _)| *position > after).take(ENTRIES_PER_STEP).collect();
     let is_end = is_last && entries.len() < ENTRIES_PER_STEP;
-    let reached = match (is_end, entries.last()) {
-        (true, _) => Position::behind(newest),
-        (false, Some((position, _))) => *position,
-        (false, None) => Position::behind(commits.last().map_or(newest, |commit| commit.number)),
+    let reached = match entries.last() {
+        Some((position, _)) if !is_end => *position,
+        _ => Position::behind(newest),
     };
     let jobs = changed(reading, entries).await?;
     let wanted = Wanted::of(filter, states);
@@ -92,7 +90,7 @@ fn unknown(message: String) -> BreakdownError {
     BreakdownError::Question { field: "after", message }
 }
 
-/// Jobs as these changes left them, without those that changed nothing.
+/// Jobs as these changes left them.
 async fn changed(reading: &Reading, entries: Vec<(Position, JobEntry)>) -> Result<Vec<(Position, Job)>, StoreError> {
     let mut keys: Vec<Uuid> = entries.iter().map(|(_, entry)| entry.job_key).collect();
     keys.sort_unstable();
@@ -116,7 +114,7 @@ struct Told {
 }
 
 impl Told {
-    /// The job after a change; none when the change is gone, or changed nothing.
+    /// The job after a change; none when the change is gone.
     fn after(&self, entry: JobEntry) -> Option<Job> {
         let place = if entry.is_execution {
             self.attempts.iter().find(|attempt| attempt.id == entry.id).map(Place::from)
@@ -125,30 +123,25 @@ impl Told {
         }?;
         let attempts: Vec<Attempt> = self.attempts.iter().filter(|attempt| Place::from(*attempt) <= place).cloned().collect();
         let changes: Vec<JobChange> = self.changes.iter().filter(|change| Place::from(*change) <= place).cloned().collect();
-        let stages = attempts.iter().map(|of| (Place::from(of), state_of(of.outcome), Some(of.attempt)));
-        let mut stages: Vec<_> = stages.chain(changes.iter().map(|of| (Place::from(of), of.state, of.attempt))).collect();
-        stages.sort_unstable_by_key(|(place, ..)| *place);
-        let is_same = match stages[..] {
-            [.., (_, before, attempt), (_, state, own)] => before == state && (attempt == own || attempt.is_none() || own.is_none()),
-            _ => false,
-        };
-        if is_same { None } else { history(entry.job_key, &attempts, &changes).map(|history| history.job.job) }
+        history(entry.job_key, &attempts, &changes).map(|history| history.job.job)
     }
 }
 
-/// Forgets what commits changed long ago; whether there was anything.
+/// Whether so much is to be forgotten that it is worth a transaction.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn forget(store: &Store, now: Instant) -> Result<bool, StoreError> {
-    let (_, oldest) = store.snapshot().await?.job_updates_forgotten().await?;
-    if oldest.is_none_or(|oldest| now.0 - oldest.0 < KNOWN_US + FORGET_EVERY_US) {
-        return Ok(false);
-    }
-    let mut tx = store.begin_write().await?;
-    tx.job_update_forget(Instant(now.0 - KNOWN_US)).await?;
-    tx.commit().await?;
-    Ok(true)
+pub async fn is_forgetting_due(snapshot: &Snapshot, now: Instant) -> Result<bool, StoreError> {
+    let (_, oldest) = snapshot.job_updates_forgotten().await?;
+    Ok(oldest.is_some_and(|oldest| now.0 - oldest.0 >= KNOWN_US + FORGET_EVERY_US))
+}
+
+/// Forgets what commits changed long ago.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn forget(tx: &mut WriteTx, now: Instant) -> Result<(), StoreError> {
+    tx.job_update_forget(Instant(now.0 - KNOWN_US)).await
 }
 
 #[cfg(test)]
@@ -194,13 +187,11 @@ mod tests {
             changes: vec![
                 change(1, 10, JobState::Queued, None),
                 change(2, 20, JobState::Running, None),
-                // Says again what the first attempt said.
-                change(3, 31, JobState::Failed, Some(1)),
                 change(4, 40, JobState::Running, Some(2)),
             ],
         };
         let entry = |id: u128, is_execution| JobEntry { job_key: Uuid::nil(), id: Uuid::from_u128(id), is_execution };
-        let shown = [(1, false), (2, false), (10, true), (3, false), (4, false), (11, true), (99, true)]
+        let shown = [(1, false), (2, false), (10, true), (4, false), (11, true), (99, true)]
             .map(|(id, is_execution)| told.after(entry(id, is_execution)).map(|job| (job.state, job.attempts, job.finished_at)));
         assert_eq!(
             shown,
@@ -208,7 +199,6 @@ mod tests {
                 Some((JobState::Queued, 0, None)),
                 Some((JobState::Running, 0, None)),
                 Some((JobState::Failed, 1, Some(Instant(30)))),
-                None,
                 Some((JobState::Running, 2, None)),
                 Some((JobState::Failed, 2, Some(Instant(60)))),
                 None,

@@ -12,7 +12,7 @@ use plimsoll_entity::value::time::{DAY_US, Instant, SECOND_US, Step, Window};
 use uuid::Uuid;
 
 use super::pending::{MARKED_JOBS_MAX, Pending, PendingError, work_out};
-use super::updates::forget;
+use super::updates::{forget, is_forgetting_due};
 use crate::cell::builder::BlockBuilder;
 use crate::cell::part::Family;
 use crate::store::{DerivedKind, Grain, JobColumns, JobFact, Lease, Snapshot, Store, StoreError, ToldJob};
@@ -84,7 +84,7 @@ impl JobWorker {
         }
         self.search_days(now).await?;
         done.days = self.hold_quiet(now, quiet_us, days).await?;
-        forget(&self.store, now).await?;
+        self.forget_updates(now).await?;
         Ok(done)
     }
 
@@ -135,6 +135,18 @@ impl JobWorker {
         tx.commit().await?;
         self.open_days.extend(days.into_iter().map(|day| (day, now)));
         Ok(Some(marks.keys.len()))
+    }
+
+    /// Forgets which jobs were changed long ago.
+    async fn forget_updates(&mut self, now: Instant) -> Result<(), StoreError> {
+        if !is_forgetting_due(&self.store.snapshot().await?, now).await? {
+            return Ok(());
+        }
+        let Some(lease) = self.lease().await? else { return Ok(()) };
+        let mut tx = self.store.begin_write().await?;
+        self.check(&mut tx, lease).await?;
+        forget(&mut tx, now).await?;
+        tx.commit().await
     }
 
     /// Whoever has lost the lease asks for it anew before it works on.

@@ -26,8 +26,8 @@ pub struct Edges {
 }
 
 impl WriteTx {
-    /// Takes the number of this commit. To be the last statement but for what tells the number: on PostgreSQL other
-    /// writers wait from here on.
+    /// Takes the number of this commit. What comes after it should be little: on PostgreSQL other writers wait
+    /// from here on.
     ///
     /// # Errors
     /// [`StoreError`] from the database.

@@ -7,7 +7,7 @@ use plimsoll_entity::value::time::Instant;
 use plimsoll_entity::value::varint::{Reader, put_u64};
 use uuid::Uuid;
 
-use super::{Snapshot, StoreError, Value, WriteTx};
+use super::{ColumnData, Rows, Snapshot, StoreError, Value, WriteTx};
 
 /// Something that was told of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +20,16 @@ pub struct JobEntry {
     pub is_execution: bool,
 }
 
-/// What one commit told of jobs.
+/// Entries of one row: a commit with more has several.
+const ENTRIES_PER_ROW: usize = 500;
+
+/// What one commit told of jobs, or a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitEntries {
     /// Number of the commit.
     pub number: u64,
+    /// Place of the first entry in the commit.
+    pub first_index: u32,
     /// In the order in which they are told.
     pub entries: Vec<JobEntry>,
 }
@@ -51,7 +56,8 @@ fn decode(bytes: &[u8]) -> Result<Vec<JobEntry>, StoreError> {
     let (mut reader, mut entries) = (Reader::new(bytes), Vec::new());
     while !reader.is_empty() {
         let flags = reader.u64()?;
-        let mut id = || Ok::<_, StoreError>(Uuid::from_slice(reader.take(16)?).map_err(|_| StoreError::Inconsistent("job update"))?);
+        let mut id =
+            || -> Result<Uuid, StoreError> { Uuid::from_slice(reader.take(16)?).map_err(|_| StoreError::Inconsistent("job update")) };
         let job_key = id()?;
         let own = if flags & SAME_ID == 0 { id()? } else { job_key };
         entries.push(JobEntry { job_key, id: own, is_execution: flags & EXECUTION != 0 });
@@ -65,8 +71,15 @@ impl WriteTx {
     /// # Errors
     /// [`StoreError::Write`] from the database.
     pub async fn job_update_append(&mut self, number: u64, at: Instant, entries: &[JobEntry]) -> Result<(), StoreError> {
-        let values = [Value::Int(number.cast_signed()), Value::Int(at.0), Value::Bytes(encode(entries))];
-        self.execute("INSERT INTO job_update (number, at, entries) VALUES (?, ?, ?)", &values).await.map(|_| ())
+        let chunks: Vec<&[JobEntry]> = entries.chunks(ENTRIES_PER_ROW).collect();
+        let count = chunks.len();
+        let columns = vec![
+            ("number", ColumnData::Ints(vec![Some(number.cast_signed()); count])),
+            ("first_index", ColumnData::Ints((0..count).map(|chunk| Some((chunk * ENTRIES_PER_ROW) as i64)).collect())),
+            ("at", ColumnData::Ints(vec![Some(at.0); count])),
+            ("entries", ColumnData::Bytes(chunks.into_iter().map(|chunk| Some(encode(chunk))).collect())),
+        ];
+        self.insert(&Rows { table: "job_update", count, columns }, "").await.map(|_| ())
     }
 
     /// Forgets what was committed before an instant.
@@ -83,18 +96,22 @@ impl WriteTx {
 }
 
 impl Snapshot {
-    /// What commits from a number on told of jobs, at most `limit` of them.
+    /// What was told of jobs from the row on that holds this place of a commit, at most `limit` rows.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
-    pub async fn job_update_list(&self, from: u64, limit: u64) -> Result<Vec<CommitEntries>, StoreError> {
-        let sql = "SELECT number, entries FROM job_update WHERE number >= ? ORDER BY number LIMIT ?";
-        let rows = self.rows(sql, vec![from.cast_signed().into(), limit.cast_signed().into()]).await?;
+    pub async fn job_update_list(&self, number: u64, index: u32, limit: u64) -> Result<Vec<CommitEntries>, StoreError> {
+        let sql = "SELECT number, first_index, entries FROM job_update WHERE number > ? OR (number = ? AND first_index > ?) \
+             ORDER BY number, first_index LIMIT ?";
+        let number = number.cast_signed();
+        let behind = i64::from(index) - ENTRIES_PER_ROW as i64;
+        let rows = self.rows(sql, vec![number.into(), number.into(), behind.into(), limit.cast_signed().into()]).await?;
         rows.iter()
             .map(|row| {
                 let number: i64 = row.try_get_by_index(0).map_err(StoreError::read)?;
-                let bytes: Vec<u8> = row.try_get_by_index(1).map_err(StoreError::read)?;
-                Ok(CommitEntries { number: number.unsigned_abs(), entries: decode(&bytes)? })
+                let first_index: i32 = row.try_get_by_index(1).map_err(StoreError::read)?;
+                let bytes: Vec<u8> = row.try_get_by_index(2).map_err(StoreError::read)?;
+                Ok(CommitEntries { number: number.unsigned_abs(), first_index: first_index.unsigned_abs(), entries: decode(&bytes)? })
             })
             .collect()
     }

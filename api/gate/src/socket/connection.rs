@@ -136,7 +136,9 @@ impl<E: Endpoint> Connection<E> {
         let mut expired = pin!(tokio::time::sleep(self.service.endpoint().expires_in(&caller)));
         loop {
             let has_operations = !self.said.is_empty();
+            // In this order: a pong that has arrived is read before its absence is found.
             let step = tokio::select! {
+                biased;
                 () = &mut stopping => Step::Stopping,
                 () = &mut expired => Step::Expired,
                 received = self.socket.recv() => Step::Received(received),

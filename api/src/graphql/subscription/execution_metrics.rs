@@ -20,7 +20,7 @@ use crate::graphql::ask::{AskedFilter as _, dimensions};
 use crate::graphql::error::{bad_input, internal, of_breakdown, of_store};
 use crate::graphql::guard;
 use crate::graphql::heavy::{heavy, rows_limit};
-use crate::graphql::subscription::interval_us;
+use crate::graphql::subscription::{Patience, interval_us};
 use crate::graphql::types::enums::ExecutionDimension;
 use crate::graphql::types::execution_stats::{ExecutionBreakdown, parts_asked};
 use crate::graphql::types::filter::ExecutionFilter;
@@ -153,7 +153,13 @@ impl Watching {
         loop {
             self.until_due().await;
             let heard = *self.heard.borrow_and_update();
-            let (mut answered, figures) = self.look().await?;
+            let mut patience = Patience::default();
+            let (mut answered, figures) = loop {
+                match self.look().await {
+                    Ok(looked) => break looked,
+                    Err(error) => patience.bear(error).await?,
+                }
+            };
             // A hint that the database knows nothing of must not make us look again and again.
             answered.commit_number = answered.commit_number.max(heard);
             let is_news = self.last.as_ref().is_none_or(|(_, last)| !is_same(last, &figures));

@@ -10,17 +10,18 @@ use plimsoll_domain::job::updates::{Position, Step, updates};
 use plimsoll_domain::store;
 use tokio::sync::watch;
 
+use super::Patience;
 use super::execution_metrics::Live;
 use crate::graphql::connection::{read_cursor, write_cursor};
-use crate::graphql::error::{of_breakdown, of_store};
+use crate::graphql::error::{internal, of_breakdown, of_store};
 use crate::graphql::guard;
 use crate::graphql::types::filter::JobFilter;
 use crate::graphql::types::job::{Job, JobEdge};
 
 /// What its cursors begin with.
 const LIST: &str = "jobUpdates";
-/// Between two looks when nobody tells of a commit: the bus is a hint.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks, so that a burst of commits is read at once.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Subscriptions about jobs.
 #[derive(Default)]
@@ -74,17 +75,25 @@ impl Following {
                 return Ok(JobEdge { cursor: write_cursor(LIST, &position), node: Job(job) });
             }
             if self.is_end {
-                // Whatever was heard of before the last look began was in it.
-                let _ = tokio::time::timeout(LOOK_EVERY, self.heard.changed()).await;
+                // Whatever was heard of before the last look began was in it. What tells of commits looks for them itself.
+                self.heard.changed().await.map_err(internal)?;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
-            let Step { updates, reached, is_end } = self.look().await?;
+            self.heard.borrow_and_update();
+            let mut patience = Patience::default();
+            let Step { updates, reached, is_end } = loop {
+                match self.look().await {
+                    Ok(step) => break step,
+                    Err(error) => patience.bear(error).await?,
+                }
+            };
             (self.after, self.is_end) = (reached, is_end);
             self.ready = updates.into();
         }
     }
 
-    async fn look(&mut self) -> Result<Step> {
-        self.heard.borrow_and_update();
+    async fn look(&self) -> Result<Step> {
+        metrics::counter!("plimsoll_live_looks_total", "field" => LIST).increment(1);
         let (filter, after) = (self.filter.clone(), self.after);
         self.live
             .read(&self.reader, async move |reading| {

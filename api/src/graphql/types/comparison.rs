@@ -30,7 +30,7 @@ pub enum ComparisonVerdict {
     NotEnoughData,
 }
 
-/// Two slices side by side. Times compare the executions that succeeded; ratios compare all. Where both windows hold more than 200,000 executions, times come from sketches, right to 1 %, and only a difference that is certain beyond that gives a verdict.
+/// Two slices side by side. Times compare the executions that succeeded; ratios compare all. Where both windows together hold more than 200,000 executions, whatever the filters, times come from sketches, right to 1 %, and only a difference that is certain beyond that gives a verdict.
 #[derive(SimpleObject, Clone, Debug)]
 pub struct ExecutionComparison {
     /// Figures of all executions of the baseline.
