@@ -96,6 +96,10 @@ pub async fn open_store(config: &Config) -> Result<Store, ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Store::open(config.database.url.reveal(), clock).await.map_err(ServeError::Store)?;
     store.migrate().await.map_err(ServeError::Store)?;
+    let days = plimsoll_domain::cell::rebuild::rebuild_days(&store).await.map_err(ServeError::Store)?;
+    if days > 0 {
+        tracing::info!(days, "made cells of rows that came before there were any");
+    }
     Ok(store)
 }
 

@@ -11,7 +11,9 @@ mod m20261124_000002_timelines;
 mod m20261124_000003_jobs;
 mod m20261124_000004_reach;
 mod m20261124_000005_commits;
+mod m20261124_000006_cell_rebuild;
 mod m20261124_000007_job_updates;
+mod m20261124_000008_more_day_cells;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -26,7 +28,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000003_jobs::Migration),
             Box::new(m20261124_000004_reach::Migration),
             Box::new(m20261124_000005_commits::Migration),
+            Box::new(m20261124_000006_cell_rebuild::Migration),
             Box::new(m20261124_000007_job_updates::Migration),
+            Box::new(m20261124_000008_more_day_cells::Migration),
         ]
     }
 }

@@ -9,6 +9,7 @@ import gpus
 import instance_types
 import jobs
 import live
+import loads
 import machines
 import provisioning
 import switching
@@ -22,12 +23,12 @@ QUESTIONS = {
     "checkpointSwitching": switching.SwitchingQuestion, "jobBreakdown": jobs.JobQuestion,
     "concurrencySeries": concurrency.ConcurrencyQuestion, "provisioningBreakdown": provisioning.ProvisioningQuestion,
     "availabilityBreakdown": availability.AvailabilityQuestion, "instanceTypeUsage": instance_types.InstanceTypeQuestion,
-    "usageBreakdown": usage.UsageQuestion, "usageSeries": usage.UsageQuestion,
+    "loadBreakdown": loads.LoadQuestion, "usageBreakdown": usage.UsageQuestion, "usageSeries": usage.UsageQuestion,
 }
 TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
 ROLES = {
     "executionBreakdown": [TD, ADMIN], "executionSeries": [TD, ADMIN], "machineBreakdown": [ADMIN], "machineSeries": [ADMIN],
-    "checkpointSwitching": [TD], "jobBreakdown": [TD], "executionComparison": [TD], "checkpointPopularity": [TD],
+    "checkpointSwitching": [TD], "jobBreakdown": [TD], "executionComparison": [TD], "checkpointPopularity": [TD], "loadBreakdown": [TD, ADMIN, FD],
     "concurrencySeries": [TD, ADMIN], "jobs": [TD, ADMIN],
     "provisioningBreakdown": [ADMIN], "availabilityBreakdown": [ADMIN], "instanceTypeUsage": [ADMIN],
     "usageBreakdown": [TD, ADMIN, FD], "usageSeries": [TD, ADMIN, FD],
@@ -64,6 +65,7 @@ class Oracle:
         facts.owned_samples = gpus.owned_samples(facts, facts.fleet)
         switching.tell_predecessors(facts)
         jobs.tell_jobs(facts)
+        loads.tell_loads(facts)
         live.tell_live_jobs(facts)
         facts.machines = machines.MachineFacts(facts, facts.fleet)
 

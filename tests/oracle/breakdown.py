@@ -36,6 +36,8 @@ DIMENSIONS = {
     "REGION": ("region", lambda x: [x.region], lambda v: v, lambda v: [v]),
     "PROVIDER": ("provider", lambda x: [x.provider], lambda v: v, lambda v: [v]),
     "ERROR_TYPE": ("errorType", lambda x: [x.error_type], lambda v: v, lambda v: [v]),
+    "STORAGE_TYPE": ("storageType", lambda x: [x.storage_type], lambda v: v, lambda v: [v]),
+    "STORAGE_LOCATION": ("storageLocation", lambda x: [x.storage_location], lambda v: v, lambda v: [v]),
 }
 
 

@@ -26,6 +26,8 @@ OPERATIONS = {
     "td-09-checkpoint-switching": USUAL,
     "td-10-queue-and-processing-times": USUAL,
     "td-11-retries-and-failures": USUAL,
+    "td-13-checkpoint-cache": USUAL,
+    "admin-11-load-time-by-storage": USUAL,
     "td-12-concurrent-executions": ["hour", "over-month-end", "no-whole-minute", "empty"],
     "td-03-compare-combinations": ["whole", "unaligned", "day", "hour", "over-month-end", "seconds", "empty"],
     "td-08-popular-checkpoints": ["whole", "day", "hour", "unaligned", "over-month-end", "empty"],
@@ -69,7 +71,7 @@ KEYS = {
     "MODEL_TYPE": "modelType", "MODEL": "model { name }", "MODEL_VERSION": "modelVersion { model { name } version }", "CHECKPOINT": "checkpoint { kind name }",
     "CHECKPOINT_VERSION": "checkpointVersion { checkpoint { kind name } version }", "COMBINATION": "combination { label }", "APPLICATION": "application { name }",
     "USER": "user { name }", "DEPARTMENT": "department { name }", "PROJECT": "project { name }", "VM": "vm { name }", "INSTANCE_TYPE": "instanceType { name }",
-    "REGION": "region", "PROVIDER": "provider", "ERROR_TYPE": "errorType",
+    "REGION": "region", "PROVIDER": "provider", "ERROR_TYPE": "errorType", "STORAGE_TYPE": "storageType", "STORAGE_LOCATION": "storageLocation",
 }
 GAUGE = "{ mean p95 max }"
 MACHINE = (f"vms samples gpuSamples cpuRatio {GAUGE} memoryRatio {GAUGE} memoryUsedBytes {GAUGE} diskRatio {GAUGE} diskBusyRatio {GAUGE} gpuRatio {GAUGE} "

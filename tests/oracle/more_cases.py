@@ -4,7 +4,10 @@ The name tells the question (`own-switching-…`), so that the stories of a ques
 """
 from cases import DISTRIBUTION, KEYS, camel, keys, query
 
-DIMENSIONS = list(KEYS)
+DIMENSIONS = list(KEYS)[:15]
+LOAD_DIMENSIONS = ["MODEL_TYPE", "MODEL", "MODEL_VERSION", "CHECKPOINT", "CHECKPOINT_VERSION", "VM", "INSTANCE_TYPE", "REGION", "PROVIDER", "STORAGE_TYPE", "STORAGE_LOCATION", "ERROR_TYPE"]
+LOADS = (f"loads cacheHits cacheMisses hitRatio failed bytes duration {DISTRIBUTION} hitDuration {DISTRIBUTION} missDuration {DISTRIBUTION} throughputBytesPerSecond")
+SOME_LOADS = "loads cacheMisses hitRatio failed bytes duration { sumMs p95Ms } throughputBytesPerSecond"
 GAUGE = "{ mean p95 max }"
 SWITCHING = f"executions switches coldStarts switchRatio switchesPerHour switched {DISTRIBUTION} unswitched {DISTRIBUTION} addedMeanMs"
 SWITCHED = "executions switches coldStarts switchRatio addedMeanMs"
@@ -32,6 +35,11 @@ def switching(alias, by, more="", stats=SWITCHED):
 def jobs(alias, by, more="", stats=SOME_JOBS):
     rows = f"rows {{ key {{ {keys(by)} }} stats {{ {stats} }} }}" if by else "rows { stats { jobs } }"
     return f"{alias}: jobBreakdown(window: $window, by: {listed(by)}{more}) {{ window {{ start end }} rowCount {rows} other {{ {stats} }} total {{ {stats} }} }}"
+
+
+def loads(alias, by, more="", stats=SOME_LOADS):
+    rows = f"rows {{ key {{ {keys(by)} }} stats {{ {stats} }} }}" if by else "rows { stats { loads } }"
+    return f"{alias}: loadBreakdown(window: $window, by: {listed(by)}{more}) {{ window {{ start end }} rowCount {rows} other {{ {stats} }} total {{ {stats} }} }}"
 
 
 def series(field, alias, by, step, more, point):
@@ -115,6 +123,18 @@ MORE_QUESTIONS = {
     "own-jobs": (TD, query(
         "Jobs", jobs("all", []), jobs("ofOdd", ["USER", "DEPARTMENT", "VM"], ', filter: { departments: ["Odd"] }', JOBS), jobs("nobody", ["USER"], f", {NOBODY}"),
         jobs("failed", ["ERROR_TYPE"], ", filter: { outcomes: [FAILED, CANCELLED] }"), jobs("cut", ["COMBINATION"], f", limit: 1, filter: {{ {ANIME} }}")), USUAL),
+    **{f"own-loads-every-dimension-{n + 1}": ("FINANCIAL_DIRECTOR", query("EveryDimension", *(loads(camel(d), [d]) for d in LOAD_DIMENSIONS[n * 4:n * 4 + 4])), ["unaligned"]) for n in range(3)},
+    "own-loads-orders": (ADMIN, query("Orders", *(loads("by" + o.title().replace("_", ""), ["CHECKPOINT_VERSION", "VM"], f", orderBy: {o}, limit: 7") for o in ("LOADS", "MISSES", "BYTES", "DURATION_P95"))),
+                         ["whole", "hour", "over-month-end"]),
+    "own-loads": (TD, query(
+        "Loads", loads("all", [], "", LOADS), loads("few", ["MODEL", "STORAGE_TYPE"], ", limit: 3", LOADS),
+        loads("ofAnime", ["MODEL_VERSION", "STORAGE_LOCATION"], f', filter: {{ {ANIME}, storageTypes: [OBJECT_STORE, NETWORK_FILESYSTEM, LOCAL_DISK], models: ["sdxl"] }}'),
+        loads("nobody", ["VM"], ', filter: { storageLocations: ["nowhere"] }'), loads("none", ["VM"], ", limit: 0, filter: { cacheHit: false }")), USUAL),
+    "own-loads-filtered": (TD, query(
+        "Loads", loads("hits", ["STORAGE_TYPE", "REGION"], ', filter: { cacheHit: true, regions: ["us-east-1", "us west/2", "europe-west4"] }', LOADS), loads("misses", ["STORAGE_TYPE"], ", orderBy: BYTES, filter: { cacheHit: false }", LOADS),
+        loads("failed", ["MODEL", "VM"], ', filter: { errorTypes: ["CHECKSUM_MISMATCH"] }', LOADS),
+        loads("placed", ["CHECKPOINT"], ', filter: { vms: ["p4d-01", "g6-01"], instanceTypes: ["p4d.24xlarge"], storageLocations: ["fsx-weights", "p4d-01/nvme0"] }'),
+        loads("ofVersions", ["CHECKPOINT_VERSION"], ', filter: { checkpointVersions: [{ kind: LORA, name: "anime-lines", version: "5" }, { kind: CONTROLNET, name: "depth", version: "1" }] }')), ["whole", "unaligned"]),
     **every_dimension("own-concurrency", TD, concurrency, ["unaligned"]),
     "own-concurrency": (TD, query(
         "Concurrency", concurrency("all", [], "HOUR", ""), concurrency("month", ["USER"], "MONTH", ""), concurrency("ofOdd", ["VM", "COMBINATION"], "HOUR", ', filter: { users: ["odd"] }'),

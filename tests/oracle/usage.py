@@ -14,10 +14,14 @@ CHECKPOINT_CONDITIONS = {"checkpoints", "checkpointVersions"}
 
 
 class Part:
-    """[start, end) of one slot that an execution (the owner) held, alone or with others, or that idled because of it."""
+    """[start, end) of one slot that an execution (the owner) held, alone or with others, or that idled because of it.
 
-    def __init__(self, owner, start, end, idle, gpu, cpu, checkpoints):
+    Where that was is a matter of the machine in that hour, not of the execution, which may end elsewhere: all else is the owner's.
+    """
+
+    def __init__(self, owner, start, end, idle, gpu, cpu, checkpoints, place=(None, None, None)):
         self.owner, self.start, self.end, self.idle = owner, start, end, idle
+        self.place = self.instance_type, self.region, self.provider = place
         self.gpu, self.cpu, self.checkpoints = gpu, cpu, checkpoints          # GPUs and vCPUs that it stands for
 
     def __getattr__(self, name):
@@ -28,10 +32,18 @@ class Part:
         versions = self.owner.checkpoints
         if len(versions) < 2:
             return [self]
-        return [Part(self.owner, self.start, self.end, self.idle, self.gpu / len(versions), self.cpu / len(versions), (v,)) for v in versions]
+        return [Part(self.owner, self.start, self.end, self.idle, self.gpu / len(versions), self.cpu / len(versions), (v,), self.place) for v in versions]
 
 
-def slot_parts(span, began, executions, gpu, cpu):
+def cut_by_place(machine, span):
+    """Where the machine changes its region or provider."""
+    start, end, state = span
+    changes = {at for name in ("region", "provider") for at, _ in machine.told[name] if start < at < end}
+    edges = sorted({start, end} | changes)
+    return [(a, b, state) for a, b in zip(edges, edges[1:])]
+
+
+def slot_parts(span, began, executions, gpu, cpu, place):
     """What becomes of one slot in a span (start, end, state) of a life that began at `began`."""
     start, end, state = span
     here = [x for x in executions if x.start < end and x.end > start and x.start < x.end]
@@ -40,12 +52,12 @@ def slot_parts(span, began, executions, gpu, cpu):
         holders = [x for x in here if x.start <= a and x.end >= b]
         if holders:
             for x in holders:
-                yield Part(x, a, b, False, Fraction(gpu, len(holders)), cpu / len(holders), x.checkpoints)
+                yield Part(x, a, b, False, Fraction(gpu, len(holders)), cpu / len(holders), x.checkpoints, place)
         elif state == "RUNNING":
             finished = [x for x in executions if began <= x.end <= a]
             if finished:
                 last = max(finished, key=lambda x: (x.end, x.id))
-                yield Part(last, a, b, True, Fraction(gpu), cpu, last.checkpoints)
+                yield Part(last, a, b, True, Fraction(gpu), cpu, last.checkpoints, place)
 
 
 def parts(facts):
@@ -61,8 +73,10 @@ def parts(facts):
             kind = machine.instance_type(span[0])
             is_gpu, slots = facts.fleet.slots(machine, kind)
             cpu = Fraction(facts.fleet.types.get(kind, {}).get("vCpus") or 0, slots)
-            for slot in range(slots):
-                found += slot_parts(span, began, [x for x in mine if slot in x.slots], int(is_gpu), cpu)
+            for piece in cut_by_place(machine, span):
+                place = kind, machine.holds("region", piece[0]), machine.holds("provider", piece[0])
+                for slot in range(slots):
+                    found += slot_parts(piece, began, [x for x in mine if slot in x.slots], int(is_gpu), cpu, place)
     return found
 
 

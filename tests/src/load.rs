@@ -1,8 +1,9 @@
 //! The benchmark load: 500 combinations by Zipf 1.1, 1,000 users with at most 5 combinations each, 3 applications, 200 machines,
-//! 30 days.
+//! 30 days; and, where they are wanted, the loads that executions waited for: one for each that loaded anything, of one of its
+//! checkpoints or of its base model.
 //!
 //! Invariants: the same seed, count and start give the same executions; they come in the order in which they finished; nothing
-//! but the names is held, whatever the count. Must not know: who takes the executions.
+//! but the names is held, whatever the count; with or without loads the executions are the same. Must not know: who takes them.
 
 use plimsoll_domain::demo::line::Line;
 use plimsoll_domain::demo::random::{Random, Zipf};
@@ -29,11 +30,17 @@ pub const FAILED_RATIO: f64 = 0.02;
 /// See [`FAILED_RATIO`].
 pub const CANCELLED_RATIO: f64 = 0.01;
 
+/// Ratio of loads of what is already on the machine.
+pub const CACHE_HIT_RATIO: f64 = 0.6;
+
 const KINDS: [&str; 5] = ["LORA", "CONTROLNET", "FINE_TUNE", "EMBEDDING", "VAE"];
 const MODELS: usize = 12;
 const CHECKPOINTS: usize = 160;
 const DEPARTMENTS: usize = 8;
 const PROJECTS: usize = 40;
+/// Where cache misses come from.
+const STORES: [(&str, &str); 3] =
+    [("NETWORK_FILESYSTEM", "nfs-weights"), ("OBJECT_STORE", "s3://weights-a"), ("OBJECT_STORE", "s3://weights-b")];
 
 /// One execution; names are indices, see [`Load::write_line`] for what they stand for.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,12 +88,21 @@ pub struct Load {
     start: Instant,
     count: u64,
     next: u64,
+    with_loads: bool,
     popularity: Zipf,
     users_of: Vec<Vec<usize>>,
     median_us: Vec<f64>,
-    combination_json: Vec<String>,
+    combination_json: Vec<CombinationJson>,
     user_json: Vec<String>,
     vm_json: Vec<String>,
+}
+
+/// The keys that name a combination, and those that name what of it is loaded.
+#[derive(Debug)]
+struct CombinationJson {
+    executed: String,
+    /// Its checkpoints; the base model itself where it has none.
+    loaded: Vec<String>,
 }
 
 impl Load {
@@ -103,7 +119,14 @@ impl Load {
             format!(r#""user":"user-{user:04}","department":"department-{department}","project":"project-{project:02}""#)
         });
         let vm_json = (0..MACHINES).map(|vm| format!(r#""vm":"vm-{vm:03}""#)).collect();
-        Self { random, start, count, next: 0, popularity, users_of, median_us, combination_json, user_json: user_json.collect(), vm_json }
+        let user_json = user_json.collect();
+        Self { random, start, count, next: 0, with_loads: false, popularity, users_of, median_us, combination_json, user_json, vm_json }
+    }
+
+    /// The same executions, and the loads that they waited for.
+    #[must_use]
+    pub fn with_loads(self) -> Self {
+        Self { with_loads: true, ..self }
     }
 
     /// When execution number `number` finishes: evenly over the days.
@@ -115,7 +138,7 @@ impl Load {
     /// Appends the execution's line and a line feed to a buffer.
     pub fn write_line(&self, execution: &Execution, text: &mut String) {
         let mut line = Line::open(text, "execution");
-        line.id("id", execution.id).fragment(&self.combination_json[execution.combination]);
+        line.id("id", execution.id).fragment(&self.combination_json[execution.combination].executed);
         line.text("application", APPLICATIONS[execution.application]).fragment(&self.user_json[execution.user]);
         line.fragment(&self.vm_json[execution.vm]).wholes("gpus", [execution.gpu as i64]);
         line.instant("queuedAt", execution.queued_at)
@@ -130,13 +153,38 @@ impl Load {
         text.push('\n');
     }
 
-    /// Appends the next `count` lines to a buffer, fewer at the end; says how many.
+    /// Appends the line of what an execution loaded, and a line feed, to a buffer; nothing where it loaded nothing.
+    pub fn write_load_line(&self, execution: &Execution, text: &mut String) {
+        if execution.checkpoint_load_us == 0 {
+            return;
+        }
+        // What is drawn for an execution must not depend on its load, so all of this comes from its id.
+        let mut drawn = Random::topic(execution.id.as_u128() as u64, 11);
+        let loaded = &self.combination_json[execution.combination].loaded;
+        let loaded = &loaded[drawn.below(loaded.len())];
+        let cache_hit = drawn.chance(CACHE_HIT_RATIO);
+        let (store, location) = if cache_hit { ("LOCAL_DISK", "nvme0") } else { STORES[drawn.below(STORES.len())] };
+        let mut line = Line::open(text, "checkpointLoad");
+        line.id("id", Uuid::from_u128(execution.id.as_u128() ^ 1)).fragment(loaded).fragment(&self.vm_json[execution.vm]);
+        line.instant("startedAt", execution.started_at);
+        line.instant("finishedAt", Instant(execution.started_at.0 + execution.checkpoint_load_us));
+        line.text("storageType", store).text("storageLocation", location).flag("cacheHit", cache_hit);
+        line.whole("gpu", execution.gpu as i64).id("execution", execution.id);
+        line.whole("bytes", execution.checkpoint_load_us * if cache_hit { 2_000 } else { 400 });
+        line.close();
+        text.push('\n');
+    }
+
+    /// Appends the lines of the next `count` executions to a buffer, fewer at the end; says of how many.
     pub fn write_next(&mut self, count: usize, text: &mut String) -> usize {
         let mut written = 0;
         while written < count
             && let Some(execution) = self.next()
         {
             self.write_line(&execution, text);
+            if self.with_loads {
+                self.write_load_line(&execution, text);
+            }
             written += 1;
         }
         written
@@ -218,7 +266,7 @@ fn users_of(random: &mut Random, popularity: &Zipf) -> Vec<Vec<usize>> {
 }
 
 /// The keys that name each combination: a base model version and up to four checkpoints, all of them different sets.
-fn combinations(random: &mut Random) -> Vec<String> {
+fn combinations(random: &mut Random) -> Vec<CombinationJson> {
     let mut seen = std::collections::HashSet::new();
     let mut found = Vec::with_capacity(COMBINATIONS);
     while found.len() < COMBINATIONS {
@@ -234,7 +282,12 @@ fn combinations(random: &mut Random) -> Vec<String> {
             .map(|c| format!(r#"{{"kind":"{}","name":"checkpoint-{:03}","version":"{}"}}"#, KINDS[c % KINDS.len()], c / 2, 1 + c % 2))
             .collect();
         let (name, version) = (model / 2, 1 + model % 2);
-        found.push(format!(r#""model":"model-{name}","modelVersion":"{version}.0","checkpoints":[{}]"#, list.join(",")));
+        let base = format!(r#""model":"model-{name}","modelVersion":"{version}.0""#);
+        let mut loaded: Vec<String> = list.iter().map(|checkpoint| format!(r#"{base},"checkpoint":{checkpoint}"#)).collect();
+        if loaded.is_empty() {
+            loaded.push(base.clone());
+        }
+        found.push(CombinationJson { executed: format!(r#"{base},"checkpoints":[{}]"#, list.join(",")), loaded });
     }
     found
 }
@@ -292,5 +345,26 @@ mod tests {
         }
         assert_eq!(text.lines().count(), 500);
         assert_eq!(Load::of(1, 10, START).write_next(64, &mut String::new()), 10);
+    }
+
+    #[test]
+    fn executions_that_loaded_something_send_what() {
+        let (mut bare, mut both) = (String::new(), String::new());
+        assert_eq!(Load::of(1, 2_000, START).write_next(3_000, &mut bare), 2_000);
+        assert_eq!(Load::of(1, 2_000, START).with_loads().write_next(3_000, &mut both), 2_000);
+        let lines = both.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let (executions, loads): (Vec<_>, Vec<_>) = lines.partition(|line| line["type"] == "execution");
+        let alone: Vec<serde_json::Value> = bare.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(executions, alone);
+        let waited: Vec<_> = executions.iter().filter(|execution| execution["checkpointLoadMs"].as_f64() > Some(0.0)).collect();
+        assert_eq!(loads.len(), waited.len());
+        assert!((700..900).contains(&loads.len()), "{}", loads.len());
+        for (load, execution) in loads.iter().zip(waited) {
+            assert_eq!((&load["execution"], &load["model"], &load["vm"]), (&execution["id"], &execution["model"], &execution["vm"]));
+            let applied = execution["checkpoints"].as_array().unwrap();
+            assert!(if applied.is_empty() { load["checkpoint"].is_null() } else { applied.contains(&load["checkpoint"]) });
+        }
+        let ids: HashSet<_> = loads.iter().chain(&executions).map(|line| line["id"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), loads.len() + executions.len());
     }
 }

@@ -31,6 +31,7 @@ fn documents() -> Vec<(&'static str, String)> {
         ("instanceTypeUsage", format!("{{ instanceTypeUsage({window}) {{ vms }} viewer {{ subject }} }}")),
         ("jobBreakdown", format!("{{ jobBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
         ("jobs", "{ jobs { nodes { id } } viewer { subject } }".to_owned()),
+        ("loadBreakdown", format!("{{ loadBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
         ("machineBreakdown", format!("{{ machineBreakdown({window}, by: [VM]) {{ rowCount }} viewer {{ subject }} }}")),
         ("machineSeries", format!("{{ machineSeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("node", r#"{ node(id: "unknown") { id } viewer { subject } }"#.to_owned()),

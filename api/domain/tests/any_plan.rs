@@ -15,6 +15,8 @@ mod directory;
 mod events;
 #[path = "any_plan/fleet.rs"]
 mod fleet;
+#[path = "any_plan/loads.rs"]
+mod loads;
 #[path = "any_plan/random.rs"]
 mod random;
 #[path = "any_plan/raw.rs"]
@@ -25,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use plimsoll_domain::cell::compactor::Compactor;
+use plimsoll_domain::cell::rebuild::rebuild_days;
 use plimsoll_domain::clock::{Clock as _, FixedClock};
 use plimsoll_domain::ingest::event::Event;
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
@@ -37,6 +40,7 @@ use database::Database;
 use events::NOW_US;
 use random::Random;
 use raw::Raw;
+use sea_orm::ConnectionTrait as _;
 
 /// Cases of the test in which nothing happens at the same time.
 const CASES: u64 = 6;
@@ -139,6 +143,64 @@ async fn in_turn(database: &Database, seed: u64) {
     store.close().await;
 }
 
+/// Takes the database back to the version before loads had cells. Nobody else may have it open.
+async fn forget_cells_of_loads(database: &Database) {
+    let connection = sea_orm::Database::connect(database.url()).await.unwrap();
+    for sql in [
+        "DELETE FROM cell WHERE family IN (6, 7)",
+        "DELETE FROM cell_delta WHERE family IN (6, 7)",
+        "DROP TABLE cell_rebuild",
+        "DELETE FROM seaql_migrations WHERE version = 'm20261124_000006_cell_rebuild'",
+    ] {
+        connection.execute_unprepared(sql).await.unwrap();
+    }
+    connection.close().await.unwrap();
+}
+
+/// A case in which a database comes from a version that had no cells of loads: they are made while more arrives, twice at once.
+async fn upgraded(database: &Database, seed: u64) {
+    let mut random = Random::new(seed);
+    let clock = clock();
+    let store = database.open(Arc::clone(&clock) as _).await;
+    let events = events::events(&mut random);
+    let (early, late) = events.split_at(random.below(events.len() as u64 + 1) as usize);
+    let mut compactor = Compactor::new(store.clone());
+    for batch in batches(&mut random, early) {
+        send(&writer(&store), &batch).await;
+        if random.chance(20) {
+            compactor.run_to_end(clock.now()).await.unwrap();
+        }
+    }
+    store.close().await;
+    drop((store, compactor));
+    forget_cells_of_loads(database).await;
+    let store = database.open(Arc::clone(&clock) as _).await;
+    let (handle, late) = (writer(&store), batches(&mut random, late));
+    let write = async {
+        for batch in &late {
+            send(&handle, batch).await;
+        }
+    };
+    let fold = async { Compactor::new(store.clone()).run_to_end(clock.now()).await };
+    let (first, second, (), folded) = tokio::join!(rebuild_days(&store), rebuild_days(&store), write, fold);
+    let days = early.iter().filter_map(|event| match event {
+        Event::CheckpointLoad(load) => Some(load.finished_at.day()),
+        _ => None,
+    });
+    let days = days.collect::<std::collections::BTreeSet<_>>().len();
+    assert_eq!(first.unwrap() + second.unwrap(), 2 * days, "seed {seed}: each day of both families once");
+    assert!(matches!(folded, Ok(_) | Err(StoreError::Contended)), "seed {seed}: {folded:?}");
+    assert_eq!(rebuild_days(&store).await.unwrap(), 0);
+    let raw = Raw::new(&events);
+    for round in 0..QUESTIONS {
+        ask(&Readers::new(&store), &mut random, &raw, Some(&raw)).await;
+        if round == QUESTIONS / 2 {
+            Compactor::new(store.clone()).run_to_end(clock.now()).await.unwrap();
+        }
+    }
+    store.close().await;
+}
+
 async fn compact(store: Store, clock: Arc<FixedClock>, done: Arc<AtomicBool>, seed: u64) {
     let mut random = Random::new(seed);
     let mut compactor = Compactor::new(store);
@@ -222,3 +284,5 @@ on!(sqlite_answers_as_the_raw_events_do, Database::sqlite, in_turn, 1, CASES);
 on!(postgres_answers_as_the_raw_events_do, Database::postgres, in_turn, 101, CASES / 3);
 on!(sqlite_answers_so_while_everything_runs, Database::sqlite, at_once, 201, CONCURRENT_CASES);
 on!(postgres_answers_so_while_everything_runs, Database::postgres, at_once, 301, CONCURRENT_CASES / 2);
+on!(sqlite_answers_so_after_an_upgrade, Database::sqlite, upgraded, 401, CONCURRENT_CASES);
+on!(postgres_answers_so_after_an_upgrade, Database::postgres, upgraded, 501, CONCURRENT_CASES / 2);

@@ -133,7 +133,7 @@ async fn ask(reader: &Reader, reading: &Reading, random: &mut Random, truth: Opt
     let fits = |last: &Execution| {
         conditions.iter().all(|condition| match condition {
             Condition::Any(dimension, names) => raw::values(last, *dimension).iter().any(|value| names.contains(value)),
-            Condition::Outcome(_) => true,
+            Condition::Outcome(_) | Condition::CacheHit(_) => true,
         })
     };
     let counted = |job: &&RawJob| job.last().is_some_and(|last| asked.window.contains(last.finished_at) && fits(last));

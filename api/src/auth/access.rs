@@ -21,6 +21,7 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.execution", &[TD, ADMIN, FD]),
     ("Query.jobBreakdown", &[TD]),
     ("Query.jobs", &[TD, ADMIN]),
+    ("Query.loadBreakdown", &[TD, ADMIN, FD]),
     ("Query.dimensionValues", &[TD, ADMIN, FD]),
     ("Query.executionComparison", &[TD]),
     ("Query.checkpointPopularity", &[TD]),
@@ -35,6 +36,7 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.availabilityBreakdown", &[ADMIN]),
     ("Query.auditLog", &[ADMIN]),
     ("Subscription.executionMetrics", &[TD, ADMIN]),
+    ("Subscription.jobUpdates", &[TD, ADMIN]),
 ];
 
 /// Roles of which one is enough for a guarded field; none for a field that is not guarded.

@@ -44,7 +44,20 @@ const VARIABLES: [(&str, &str, Form); 16] = [
 ];
 
 /// Variables with our prefix that are not settings: the file itself, and what commands of the client side read.
-const OTHER_VARIABLES: [&str; 3] = ["PLIMSOLL_CONFIG", "PLIMSOLL_TOKEN", "PLIMSOLL_URL"];
+const OTHER_VARIABLES: [&str; 11] = [
+    "PLIMSOLL_CONFIG",
+    "PLIMSOLL_TOKEN",
+    "PLIMSOLL_URL",
+    // Of the reporter, which may share the environment of a server.
+    "PLIMSOLL_TOKEN_FILE",
+    "PLIMSOLL_VM",
+    "PLIMSOLL_GPUS",
+    "PLIMSOLL_APPLICATION",
+    "PLIMSOLL_DEPARTMENT",
+    "PLIMSOLL_PROJECT",
+    "PLIMSOLL_SPOOL_DIR",
+    "PLIMSOLL_SPOOL_MAX_BYTES",
+];
 
 /// The merged settings, still untyped.
 pub struct Layers {

@@ -7,6 +7,7 @@
 use async_graphql::{Result, SimpleObject};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use plimsoll_domain::job::updates::Position;
 use plimsoll_domain::store::{NewestFirst, Page};
 use plimsoll_entity::value::time::Instant;
 use uuid::Uuid;
@@ -32,6 +33,19 @@ impl CursorKey for NewestFirst {
     fn read(text: &str) -> Option<Self> {
         let (at, id) = text.split_once(':')?;
         Some((Instant(at.parse().ok()?), Uuid::try_parse(id).ok()?))
+    }
+}
+
+/// By number of the commit, then place in it.
+impl CursorKey for Position {
+    fn write(&self) -> String {
+        format!("{}:{}", self.number, self.index)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (number, index) = text.split_once(':')?;
+        let number = number.parse().ok().filter(|number| i64::try_from(*number).is_ok())?;
+        Some(Self { number, index: index.parse().ok()? })
     }
 }
 
@@ -65,18 +79,28 @@ pub trait Pages: Sync {
 
 /// The cursor of a row.
 pub fn cursor<P: Pages>(row: &P::Row) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{}:{}", P::LIST, P::key(row).write()))
+    write_cursor(P::LIST, &P::key(row))
 }
 
 fn key_of<P: Pages>(field: &'static str, cursor: Option<String>) -> Result<Option<P::Key>> {
-    let Some(cursor) = cursor.as_deref() else { return Ok(None) };
+    cursor.map(|cursor| read_cursor(P::LIST, field, &cursor)).transpose()
+}
+
+/// A cursor of a list.
+#[must_use]
+pub fn write_cursor<K: CursorKey>(list: &str, key: &K) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{list}:{}", key.write()))
+}
+
+/// The key that a cursor of a list carries.
+///
+/// # Errors
+/// BAD_USER_INPUT when it is none of this list.
+pub fn read_cursor<K: CursorKey>(list: &str, field: &'static str, cursor: &str) -> Result<K> {
     let bytes = if cursor.len() <= CURSOR_SIZE_BYTES_MAX { URL_SAFE_NO_PAD.decode(cursor).ok() } else { None };
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.contains('\0'));
-    let key = text.as_deref().and_then(|text| text.split_once(':')).filter(|(list, _)| *list == P::LIST);
-    match key.and_then(|(_, key)| P::Key::read(key)) {
-        Some(key) => Ok(Some(key)),
-        None => Err(bad_input(field, format!("{field} is no cursor of this list"))),
-    }
+    let key = text.as_deref().and_then(|text| text.split_once(':')).filter(|(of, _)| *of == list);
+    key.and_then(|(_, key)| K::read(key)).ok_or_else(|| bad_input(field, format!("{field} is no cursor of this list")))
 }
 
 /// The arguments of a connection.

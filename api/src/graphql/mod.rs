@@ -24,6 +24,7 @@ use query::concurrency::ConcurrencyQuery;
 use query::executions::ExecutionQuery;
 use query::jobs::JobQuery;
 use query::lists::ListQuery;
+use query::loads::LoadQuery;
 use query::machine_lives::MachineLifeQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
@@ -44,6 +45,7 @@ pub struct Query(
     JobQuery,
     TimelineQuery,
     ConcurrencyQuery,
+    LoadQuery,
     MachineQuery,
     MachineLifeQuery,
     ListQuery,

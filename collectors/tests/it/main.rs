@@ -1,4 +1,4 @@
-//! The collectors against a server that answers as servers do, and `plimsoll-agent` as its own process.
+//! The collectors against a server that answers as servers do, `plimsoll-agent` as its own process, and the Python reporter's tests.
 
 #[cfg(test)]
 mod agent;
@@ -10,6 +10,8 @@ mod delivery;
 mod exporter;
 #[cfg(test)]
 mod nvml;
+#[cfg(test)]
+mod reporter;
 #[cfg(test)]
 mod scrape;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The benchmark of a month: 10 million executions of 30 days on 200 machines, once per database, and everything that is derived
-//! from them and asked of them, each beside its limit.
+//! The benchmark of a month: 10 million executions of 30 days on 200 machines and the 4 million loads that they waited for, once per
+//! database, and everything that is derived from them and asked of them, each beside its limit.
 //!
 //! `cargo build --release -p plimsoll && cargo bench -p plimsoll-tests --bench month`. Environment: `PLIMSOLL_BENCH_ROWS` (default
 //! `10000000`), `PLIMSOLL_TEST_POSTGRES_URL` (without it the PostgreSQL half is left out, and that is said), `PLIMSOLL_BENCH_ONLY`
@@ -34,8 +34,8 @@ async fn load(url: &str) {
     let server = Server::start_with(url, &[]);
     let (status, answer) = server.ingest(fleet::states()).await.unwrap();
     assert_eq!(status, 200, "{answer}");
-    let seconds = send(&server, Load::of(SEED, rows(), START)).await;
-    println!("  {} executions sent in {seconds:.0} s", rows());
+    let seconds = send(&server, Load::of(SEED, rows(), START).with_loads()).await;
+    println!("  {} executions and what they loaded sent in {seconds:.0} s", rows());
     let started = Stopwatch::now();
     while !rebuild::is_settled(&server).await {
         assert!(started.elapsed() < SETTLE_MAX, "the workers do not come to an end");

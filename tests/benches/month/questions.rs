@@ -22,6 +22,10 @@ const COUNTS: &str = "query($window: TimeWindowInput!) { executionBreakdown(wind
 const CALLERS: &str = "query($window: TimeWindowInput!) { executionBreakdown(window: $window, by: [USER, APPLICATION, COMBINATION]) {
     rowCount rows { key { user { name } application { name } combination { label } } stats { executions } } total { executions } } }";
 
+const LOADS: &str =
+    "query($window: TimeWindowInput!) { loadBreakdown(window: $window, by: [VM, STORAGE_LOCATION], orderBy: DURATION_P95, limit: 1000) {
+    rowCount rows { key { vm { name } storageLocation } stats { loads hitRatio duration { p95Ms } throughputBytesPerSecond } } } }";
+
 /// The end of the month.
 pub fn end() -> Instant {
     Instant(START.0 + DAYS * DAY_US)
@@ -37,8 +41,12 @@ fn questions() -> Vec<(String, String)> {
         .filter(|(_, document)| document.contains("($window: TimeWindowInput!)"))
         .collect();
     found.sort();
-    let more =
-        [("usage by DEPARTMENT, USER, COMBINATION", USAGE), ("p95 by COMBINATION", COUNTS), ("by USER, APPLICATION, COMBINATION", CALLERS)];
+    let more = [
+        ("usage by DEPARTMENT, USER, COMBINATION", USAGE),
+        ("p95 by COMBINATION", COUNTS),
+        ("by USER, APPLICATION, COMBINATION", CALLERS),
+        ("loads by VM, STORAGE_LOCATION", LOADS),
+    ];
     found.extend(more.map(|(name, query)| (name.to_owned(), query.to_owned())));
     found
 }

@@ -2,7 +2,7 @@
 
 use crate::cell::part::KeyColumn;
 
-/// A dimension of executions; machines have the last four but one.
+/// A dimension of executions or loads; machines have machine, instance type, region and provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dimension {
     /// Type of the base model.
@@ -37,6 +37,10 @@ pub enum Dimension {
     ErrorType,
     /// The combination before, of a switch; nobody can ask for it.
     Previous,
+    /// Type of the storage that a load came from.
+    StorageType,
+    /// Location of the storage that a load came from.
+    StorageLocation,
 }
 
 impl Dimension {
@@ -54,6 +58,8 @@ impl Dimension {
             Self::Vm | Self::InstanceType | Self::Region | Self::Provider => KeyColumn::Vm,
             Self::ErrorType => KeyColumn::ErrorType,
             Self::Previous => KeyColumn::Previous,
+            Self::StorageType => KeyColumn::StorageType,
+            Self::StorageLocation => KeyColumn::StorageLocation,
         }
     }
 

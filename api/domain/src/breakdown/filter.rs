@@ -25,7 +25,8 @@ pub struct Filter {
     pub checkpoint_versions: Ids,
     /// Combinations.
     pub combinations: Ids,
-    /// Applications, users, departments, projects, machines, outcomes (code + 1) and error types by their key column.
+    /// Applications, users, departments, projects, machines, outcomes (code + 1), error types and, of loads, storage types (code + 1),
+    /// storage locations and cache hits by their key column.
     pub columns: HashMap<KeyColumnId, HashSet<u32>>,
     /// Instance types.
     pub instance_types: Ids,
@@ -61,6 +62,9 @@ impl Filter {
             KeyColumn::Vm,
             KeyColumn::Outcome,
             KeyColumn::ErrorType,
+            KeyColumn::StorageType,
+            KeyColumn::StorageLocation,
+            KeyColumn::CacheHit,
         ];
         used.extend(all.into_iter().filter(|column| self.columns.contains_key(&(*column as usize))));
         used

@@ -76,7 +76,7 @@ pub struct Sources<'a> {
 
 /// What a combination means for a question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Known {
+pub(super) enum Known {
     #[default]
     Not,
     Denied,
@@ -105,7 +105,9 @@ pub struct Gathered {
     pub machines: Vec<RoaringBitmap>,
     /// RUNNING time of the machines of each atom, and RUNNING time x slots, in microseconds.
     pub running_us: FxHashMap<u32, (i128, i128)>,
-    known: Vec<Known>,
+    pub(super) known: Vec<Known>,
+    /// Places in `known` of what loads brought: base model version, checkpoint version.
+    pub(super) artifacts: FxHashMap<(u32, u32), u32>,
     /// Combinations that were met and allowed.
     pub combinations: FxHashMap<u32, Arc<Combination>>,
 }
@@ -204,6 +206,10 @@ impl Gathered {
                         let facts = sources.snapshot.vm_sample_stream(hour).await?.try_collect().await?;
                         self.add_hour(sources, asked, facts, *tile, std::convert::identity).await?;
                     }
+                    Some(Family::Load | Family::LoadMachine) => {
+                        let facts = sources.snapshot.load_stream(hour).await?.try_collect().await?;
+                        self.add_hour(sources, asked, facts, *tile, std::convert::identity).await?;
+                    }
                     Some(Family::GpuSample) => {
                         let facts = sources.snapshot.gpu_sample_stream(hour).await?.try_collect().await?;
                         self.add_hour(sources, asked, facts, *tile, std::convert::identity).await?;
@@ -298,7 +304,8 @@ impl Gathered {
         let body = |wanted: Part| {
             parts.iter().find(|(part, _)| *part == wanted).map(|(_, body)| *body).ok_or(StoreError::Inconsistent("cell block"))
         };
-        let keys = Keys::decode(family, body(Part::Keys)?).map_err(StoreError::from)?;
+        let mut keys = Keys::decode(family, body(Part::Keys)?).map_err(StoreError::from)?;
+        self.learn_artifacts(sources, asked.filter, &mut keys.keys).await?;
         let by_combination = family.columns().contains(&KeyColumn::Combination);
         if by_combination {
             self.learn(sources, asked.filter, keys.keys.iter().map(|key| key[KeyColumn::Combination as usize])).await?;
@@ -359,7 +366,8 @@ impl Gathered {
         facts: &[M],
         tile: u32,
     ) -> Result<(), BreakdownError> {
-        let keys: Vec<Key> = facts.iter().map(Fact::key).collect();
+        let mut keys: Vec<Key> = facts.iter().map(Fact::key).collect();
+        self.learn_artifacts(sources, asked.filter, &mut keys).await?;
         let combination = |key: &Key| key[KeyColumn::Combination as usize];
         self.learn(sources, asked.filter, keys.iter().map(combination).filter(|id| *id != 0)).await?;
         let mut placed = Placed::with_capacity(facts.len());
@@ -611,13 +619,18 @@ pub const fn chunk_of(family: Family) -> i32 {
         Family::Combination
         | Family::VmSample
         | Family::GpuSample
+        | Family::Load
         | Family::TimelineCombination
+        | Family::TimelineVm
         | Family::TransitionMachine
+        | Family::TransitionCombination
+        | Family::SwitchMachine
         | Family::OwnedSample
         | Family::JobCombination
         | Family::MachineTime => 62,
         Family::Caller
         | Family::Machine
+        | Family::LoadMachine
         | Family::Timeline
         | Family::TimelineCaller
         | Family::TimelineMachine

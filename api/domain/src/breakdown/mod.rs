@@ -4,6 +4,7 @@
 //! are put together to rows, `other` and `total` (`table`), from which the figures follow (`figures`).
 //! Invariant: every plan gives the same answer. Must not know: GraphQL, HTTP, roles.
 
+mod artifacts;
 pub mod derived;
 pub mod dimension;
 pub mod executions;
@@ -13,6 +14,7 @@ pub mod gather;
 pub mod instance_types;
 pub mod job_figures;
 pub mod jobs;
+pub mod loads;
 pub mod machine_lives;
 pub mod machines;
 mod silences;

@@ -6,22 +6,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plimsoll_entity::value::time::{HOUR_US, Window};
+use rustc_hash::FxHashMap;
 
 use super::BreakdownError;
 use super::dimension::Dimension;
 use super::executions::{Breakdown, Reader, Reading, RowKey, check};
 use super::figures::{Distribution, distribution_of, ratio, sum_of, summary_of};
 use super::filter::Filter;
-use super::gather::{Gathered, Gathering, OUTCOMES};
+use super::gather::{AtomKey, Gathered, Gathering, Ids, OUTCOMES};
 use super::table;
 use super::timelines::Timelines;
-use crate::cell::part::{Family, Part};
-use crate::cell::stat::Summary;
+use crate::cell::column::Column;
+use crate::cell::part::{Family, Part, PartKind};
 
 /// What is gathered of executions.
 const PARTS: [Part; 3] = [Part::ColdStarts, Part::Switched, Part::Unswitched];
 /// The families that days are read from, the cheapest first.
-const DAYS: [Family; 3] = [Family::TimelineCombination, Family::TimelineMachine, Family::TimelineCaller];
+const DAYS: [Family; 4] = [Family::TimelineVm, Family::TimelineCombination, Family::TimelineMachine, Family::TimelineCaller];
+/// What a switch adds follows from: summaries of hours, sums of days.
+const ADDED_PARTS: [Part; 6] =
+    [Part::Switched, Part::Unswitched, Part::SwitchedCount, Part::SwitchedTime, Part::UnswitchedCount, Part::UnswitchedTime];
+/// The families that days of it are read from, the cheapest first.
+const ADDED_DAYS: [Family; 4] = [Family::TimelineCombination, Family::SwitchMachine, Family::TimelineMachine, Family::TimelineCaller];
+/// The families that days of transitions are read from, the cheapest first.
+const TRANSITION_DAYS: [Family; 2] = [Family::TransitionCombination, Family::TransitionMachine];
 
 /// Figures of switching. What has no value is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -87,15 +95,11 @@ impl Reader {
     pub async fn switching(&self, reading: &Reading, asked: &SwitchQuestion, filter: &Filter) -> Result<Switching, BreakdownError> {
         check(asked.window, &asked.by, asked.limit)?;
         let timelines = Timelines::until(reading, asked.window.end).await?;
-        let tiles = [asked.window];
-        let mut inner = asked.by.clone();
-        if !asked.by.iter().any(|dimension| dimension.is_checkpoint() || *dimension == Dimension::Combination) {
-            inner.push(Dimension::Combination);
-        }
-        let slot = inner.iter().position(|dimension| dimension.is_checkpoint() || *dimension == Dimension::Combination).unwrap_or(0);
-        let gathering = Gathering { tiles: &tiles, by: &inner, filter, parts: &PARTS, coarseness: self.coarseness };
+        let (tiles, by) = ([asked.window], &asked.by);
+        let gathering = Gathering { tiles: &tiles, by, filter, parts: &PARTS, coarseness: self.coarseness };
         let gathered = timelines.gather(&gathering, Family::Timeline, &DAYS).await?;
-        let figures = |atoms: &[u32]| figures(&gathered, atoms, slot, asked.window);
+        let added = self.added(&timelines, &tiles, by, filter).await?;
+        let figures = |atoms: &[u32]| figures(&gathered, &added, atoms, by.len(), asked.window);
         let mut rows = table::rows(&gathered.atoms, &asked.by, &gathered.combinations);
         rows.iter_mut().for_each(|row| row.value = Some(executions(&gathered, &row.atoms) as f64));
         // Cells of time alone hold no execution.
@@ -118,6 +122,34 @@ impl Reader {
         Ok(Switching { breakdown, transitions })
     }
 
+    /// What switches took of each combination, by the ids of the rows in which it counts.
+    async fn added(
+        &self,
+        timelines: &Timelines<'_>,
+        tiles: &[Window],
+        by: &[Dimension],
+        filter: &Filter,
+    ) -> Result<FxHashMap<Ids, Added>, BreakdownError> {
+        let mut inner = by.to_vec();
+        let knows = |dimension: &Dimension| dimension.is_checkpoint() || *dimension == Dimension::Combination;
+        if !by.iter().any(knows) {
+            inner.push(Dimension::Combination);
+        }
+        let slot = inner.iter().position(knows).unwrap_or(0);
+        let gathering = Gathering { tiles, by: &inner, filter, parts: &ADDED_PARTS, coarseness: self.coarseness };
+        let gathered = timelines.gather(&gathering, Family::Timeline, &ADDED_DAYS).await?;
+        let mut added: FxHashMap<Ids, Added> = FxHashMap::default();
+        for (atom, key) in (0_u32..).zip(&gathered.atoms) {
+            let combination = key.ids[slot];
+            let took = took(&gathered, atom);
+            let sums = added.entry(row_ids(key, by.len())).or_default().entry(combination).or_default();
+            for (sum, took) in sums.iter_mut().zip(took) {
+                *sum = (sum.0 + took.0, sum.1.saturating_add(took.1));
+            }
+        }
+        Ok(added)
+    }
+
     async fn transitions(
         &self,
         reading: &Reading,
@@ -128,7 +160,7 @@ impl Reader {
     ) -> Result<Vec<Transition>, BreakdownError> {
         let by = [Dimension::Previous, Dimension::Combination];
         let gathering = Gathering { tiles, by: &by, filter, parts: &Part::OF_TRANSITIONS, coarseness: self.coarseness };
-        let gathered = timelines.gather(&gathering, Family::Transition, &[Family::TransitionMachine]).await?;
+        let gathered = timelines.gather(&gathering, Family::Transition, &TRANSITION_DAYS).await?;
         let mut transitions: Vec<Transition> = (0_u32..)
             .zip(&gathered.atoms)
             .map(|(atom, key)| Transition {
@@ -155,7 +187,30 @@ fn executions(gathered: &Gathered, atoms: &[u32]) -> u64 {
     atoms.iter().flat_map(|atom| &gathered.outcomes[*atom as usize * OUTCOMES..][..OUTCOMES]).sum()
 }
 
-fn figures(gathered: &Gathered, atoms: &[u32], slot: usize, window: Window) -> SwitchFigures {
+/// Number and scaled time of the switched, then of the unswitched, by combination. Whole: the order of adding shows in no digit.
+type Added = BTreeMap<u32, [(u64, i128); 2]>;
+
+/// What one atom has, from hours and from days.
+fn took(gathered: &Gathered, atom: u32) -> [(u64, i128); 2] {
+    let sum = |part: Part| match gathered.columns.get(&part) {
+        Some(Column::Sums(rows)) => rows[atom as usize],
+        _ => 0,
+    };
+    let of = |part: Part, count: Part, time: Part| {
+        let hours = summary_of(gathered, part, atom).map_or((0, 0), |(summary, _)| (summary.count, summary.sum_scaled));
+        (hours.0 + u64::try_from(sum(count)).unwrap_or(0), hours.1.saturating_add(sum(time)))
+    };
+    [of(Part::Switched, Part::SwitchedCount, Part::SwitchedTime), of(Part::Unswitched, Part::UnswitchedCount, Part::UnswitchedTime)]
+}
+
+/// The dimensions of an atom without what was gathered besides.
+fn row_ids(key: &AtomKey, dimensions: usize) -> Ids {
+    let mut ids = key.ids;
+    ids[dimensions..].fill(0);
+    ids
+}
+
+fn figures(gathered: &Gathered, added: &FxHashMap<Ids, Added>, atoms: &[u32], dimensions: usize, window: Window) -> SwitchFigures {
     let executions = executions(gathered, atoms);
     let cold_starts = sum_of(gathered, Part::ColdStarts, atoms);
     let switched = distribution_of(gathered, Part::Switched, atoms);
@@ -168,27 +223,24 @@ fn figures(gathered: &Gathered, atoms: &[u32], slot: usize, window: Window) -> S
         switches_per_hour: ratio(switches as f64, window.length_us() as f64 / HOUR_US as f64).unwrap_or(0.0),
         switched,
         unswitched: distribution_of(gathered, Part::Unswitched, atoms),
-        added_mean_ms: added_mean_ms(gathered, atoms, slot),
+        added_mean_ms: added_mean_ms(atoms.iter().filter_map(|atom| added.get(&row_ids(&gathered.atoms[*atom as usize], dimensions)))),
     }
 }
 
 /// What a switch adds, over the combinations that ran unswitched as well.
-fn added_mean_ms(gathered: &Gathered, atoms: &[u32], slot: usize) -> Option<f64> {
-    // Scaled sums are whole: the order of the atoms shows in no digit.
-    let mut by_combination: BTreeMap<u32, [(u64, i128, f64); 2]> = BTreeMap::new();
-    for atom in atoms {
-        let sums = by_combination.entry(gathered.atoms[*atom as usize].ids[slot]).or_default();
-        for (sum, part) in sums.iter_mut().zip([Part::Switched, Part::Unswitched]) {
-            if let Some((Summary { count, sum_scaled, .. }, scale)) = summary_of(gathered, part, *atom) {
-                *sum = (sum.0 + count, sum.1 + sum_scaled, scale);
-            }
+fn added_mean_ms<'a>(of_atoms: impl Iterator<Item = &'a Added>) -> Option<f64> {
+    let PartKind::Summary { scale } = Part::Switched.kind() else { return None };
+    let mut sums: Added = BTreeMap::new();
+    for (combination, took) in of_atoms.flatten() {
+        let sums = sums.entry(*combination).or_default();
+        for (sum, took) in sums.iter_mut().zip(took) {
+            *sum = (sum.0 + took.0, sum.1.saturating_add(took.1));
         }
     }
     let (mut switches, mut added_ms) = (0, 0.0);
-    for [switched, unswitched] in by_combination.into_values().filter(|[_, unswitched]| unswitched.0 > 0) {
+    for [switched, unswitched] in sums.into_values().filter(|[_, unswitched]| unswitched.0 > 0) {
         switches += switched.0;
-        let ms = |(_, sum_scaled, scale): (u64, i128, f64)| if sum_scaled == 0 { 0.0 } else { sum_scaled as f64 / scale };
-        added_ms += ms(switched) - switched.0 as f64 * (ms(unswitched) / unswitched.0 as f64);
+        added_ms += switched.1 as f64 / scale - switched.0 as f64 * (unswitched.1 as f64 / scale / unswitched.0 as f64);
     }
     ratio(added_ms, switches as f64)
 }

@@ -27,7 +27,7 @@ const HOUR_PS: f64 = 3.6e15;
 /// The parts of a figure, in its order.
 const PARTS: [Part; 4] = [Part::GpuTime, Part::CpuTime, Part::IdleGpuTime, Part::IdleCpuTime];
 /// The families that days are read from, the cheapest first.
-const DAYS: [Family; 3] = [Family::TimelineCombination, Family::TimelineMachine, Family::TimelineCaller];
+const DAYS: [Family; 4] = [Family::TimelineVm, Family::TimelineCombination, Family::TimelineMachine, Family::TimelineCaller];
 
 /// Slot time of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

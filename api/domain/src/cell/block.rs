@@ -113,7 +113,11 @@ mod tests {
     fn keys_come_back_in_order() {
         let keys = Keys {
             hours: vec![0, 0, 23],
-            keys: vec![[1, 2, 3, 4, 5, 0, 1, 0, 0], [1, 2, 9, 4, 5, 0, 2, 7, 0], [1, 1, 1, 1, 1, 0, 1, 0, 0]],
+            keys: vec![
+                [1, 2, 3, 4, 5, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+                [1, 2, 9, 4, 5, 0, 2, 7, 0, 0, 0, 0, 0, 0],
+                [1, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+            ],
         };
         let bytes = keys.encode(Family::Caller);
         assert_eq!(Keys::decode(Family::Caller, &bytes), Ok(keys.clone()));

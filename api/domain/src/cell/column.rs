@@ -6,7 +6,7 @@ use plimsoll_entity::value::moments::Moments;
 use plimsoll_entity::value::varint::{Reader, Truncated, put_i64, put_i128};
 use roaring::RoaringBitmap;
 
-use super::part::{Part, PartKind};
+use super::part::{Part, PartKind, Summed};
 use super::stat::{Minutes, Summary, UsageByVm, encode_ids, merge_encoded_ids};
 
 /// The row of a cell that is passed over.
@@ -106,6 +106,25 @@ impl Column {
                     None => UsageByVm::default().merge_encoded(&mut reader)?,
                 },
             }
+        }
+        if reader.is_empty() { Ok(()) } else { Err(Truncated) }
+    }
+
+    /// Adds what sums keep of the encoded summaries of another part, summary `i` to row `rows[i]`. There must be room for every row.
+    ///
+    /// # Errors
+    /// [`Truncated`] when the bytes are damaged, or this is no column of sums.
+    pub fn merge_summaries(&mut self, of: Part, summed: Summed, bytes: &[u8], rows: &[u32]) -> Result<(), Truncated> {
+        let (Self::Sums(column), PartKind::Summary { scale }) = (self, of.kind()) else { return Err(Truncated) };
+        let (mut reader, mut summary) = (Reader::new(bytes), Summary::default());
+        for row in rows {
+            summary.clear();
+            summary.merge_encoded(&mut reader, scale)?;
+            let sum = match summed {
+                Summed::Count => i128::from(summary.count),
+                Summed::Values => summary.sum_scaled,
+            };
+            column[*row as usize] = column[*row as usize].saturating_add(sum);
         }
         if reader.is_empty() { Ok(()) } else { Err(Truncated) }
     }

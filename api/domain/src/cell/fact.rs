@@ -8,7 +8,7 @@ use plimsoll_entity::value::time::Instant;
 use super::column::Column;
 use super::part::{KEY_WIDTH, Key, KeyColumn, Part, PartKind};
 use super::stat::Usage;
-use crate::store::{ExecutionFact, GpuSampleFact, JobFact, VmSampleFact};
+use crate::store::{ExecutionFact, GpuSampleFact, JobFact, LoadFact, VmSampleFact};
 
 /// Microseconds of a millisecond.
 const MILLISECOND_US: f64 = 1000.0;
@@ -240,6 +240,43 @@ impl Fact for JobFact {
             Part::RetriedJobs => add_sum(column, row, Some(i64::from(self.executions > 1))),
             Part::JobQueue => add_value(part, column, row, self.queue_us.map(milliseconds)),
             Part::JobProcessing => add_value(part, column, row, Some(milliseconds(self.processing_us))),
+            _ => {}
+        }
+    }
+}
+
+impl Fact for LoadFact {
+    fn at(&self) -> Instant {
+        self.finished_at
+    }
+
+    fn key(&self) -> Key {
+        let mut key = [0; KEY_WIDTH];
+        key[KeyColumn::ModelVersion as usize] = self.model_version_id;
+        key[KeyColumn::CheckpointVersion as usize] = self.checkpoint_version_id;
+        key[KeyColumn::Vm as usize] = self.vm_id;
+        key[KeyColumn::StorageType as usize] = self.storage_type as u32 + 1;
+        key[KeyColumn::StorageLocation as usize] = self.storage_location_id;
+        key[KeyColumn::CacheHit as usize] = u32::from(self.cache_hit) + 1;
+        key[KeyColumn::ErrorType as usize] = self.error_type_id;
+        key
+    }
+
+    /// A load that failed took its time and moved its bytes like any other, so it counts in all of them. A miss whose bytes are
+    /// unknown tells nothing of the throughput: its time counts as little as its bytes.
+    fn add(&self, part: Part, column: &mut Column, row: usize) {
+        let duration_us = self.finished_at.0 - self.started_at.0;
+        let duration_ms = |counts: bool| counts.then_some(duration_us as f64 / MILLISECOND_US);
+        let missed_bytes = self.size_bytes.filter(|_| !self.cache_hit);
+        match part {
+            Part::Loads => add_sum(column, row, Some(1)),
+            Part::CacheHits => add_sum(column, row, Some(i64::from(self.cache_hit))),
+            Part::FailedLoads => add_sum(column, row, Some(i64::from(self.failed))),
+            Part::LoadSize => add_sum(column, row, self.size_bytes),
+            Part::HitDuration => add_value(part, column, row, duration_ms(self.cache_hit)),
+            Part::MissDuration => add_value(part, column, row, duration_ms(!self.cache_hit)),
+            Part::MissSize => add_sum(column, row, missed_bytes),
+            Part::SizedMissTime => add_sum(column, row, missed_bytes.map(|_| duration_us)),
             _ => {}
         }
     }

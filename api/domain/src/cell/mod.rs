@@ -14,4 +14,5 @@ pub mod delta;
 pub mod fact;
 pub mod part;
 pub mod plan;
+pub mod rebuild;
 pub mod stat;

@@ -24,10 +24,22 @@ pub enum KeyColumn {
     ErrorType = 7,
     /// The combination before, of a switch.
     Previous = 8,
+    /// Base model version that was loaded, or of which a checkpoint was.
+    ModelVersion = 9,
+    /// Checkpoint version that was loaded; none: the base model itself.
+    CheckpointVersion = 10,
+    /// Where it was loaded from: the code of the storage type + 1.
+    StorageType = 11,
+    /// Where it was loaded from: storage location.
+    StorageLocation = 12,
+    /// Whether it was on the machine already: 1 for a miss, 2 for a hit.
+    CacheHit = 13,
 }
 
 /// Width of a key.
-pub const KEY_WIDTH: usize = 9;
+pub const KEY_WIDTH: usize = 14;
+/// The first columns, which executions and jobs have. Packs and carries are kept with as many.
+pub const EXECUTION_KEY_WIDTH: usize = 9;
 
 /// The key of a cell: ids of names, 0 where unknown or not part of the family.
 pub type Key = [u32; KEY_WIDTH];
@@ -46,6 +58,10 @@ pub enum Family {
     VmSample = 4,
     /// GPU samples by machine.
     GpuSample = 5,
+    /// Loads by what was loaded and from where.
+    Load = 6,
+    /// Loads by what was loaded, from where and on which machine.
+    LoadMachine = 7,
     /// Derived of executions on machines, by everything; only in machine-hours.
     Timeline = 10,
     /// Derived of executions on machines, by combination.
@@ -62,6 +78,12 @@ pub enum Family {
     OwnedSample = 16,
     /// Active and busy time of machines.
     MachineTime = 17,
+    /// Derived of executions on machines, by machine; only in days.
+    TimelineVm = 18,
+    /// What switches and those that found their combination took together, by combination and machine; only in days.
+    SwitchMachine = 19,
+    /// Switches from one combination to another; only in days.
+    TransitionCombination = 20,
     /// Jobs by the combination of their last attempt; this and the next two count jobs as [`Part::Executions`].
     JobCombination = 31,
     /// Jobs by combination and who asked.
@@ -72,12 +94,14 @@ pub enum Family {
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::Combination,
         Self::Caller,
         Self::Machine,
         Self::VmSample,
         Self::GpuSample,
+        Self::Load,
+        Self::LoadMachine,
         Self::Timeline,
         Self::TimelineCombination,
         Self::TimelineCaller,
@@ -86,18 +110,27 @@ impl Family {
         Self::TransitionMachine,
         Self::OwnedSample,
         Self::MachineTime,
+        Self::TimelineVm,
+        Self::SwitchMachine,
+        Self::TransitionCombination,
         Self::JobCombination,
         Self::JobCaller,
         Self::JobMachine,
     ];
     /// The families that ingestion adds to and the compactor folds; the others are derived.
-    pub const ADDITIVE: [Self; 5] = [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample];
+    pub const ADDITIVE: [Self; 7] =
+        [Self::Combination, Self::Caller, Self::Machine, Self::VmSample, Self::GpuSample, Self::Load, Self::LoadMachine];
+    /// The families of loads, the cheapest first.
+    pub const OF_LOADS: [Self; 2] = [Self::Load, Self::LoadMachine];
     /// The families of executions, the cheapest first.
     pub const OF_EXECUTIONS: [Self; 3] = [Self::Combination, Self::Machine, Self::Caller];
     /// The families of a machine-hour.
     pub const OF_MACHINE_HOURS: [Self; 4] = [Self::Timeline, Self::Transition, Self::OwnedSample, Self::MachineTime];
     /// The families of days of machine-hours, each with the one that it is merged from.
-    pub const OF_TIMELINE_DAYS: [(Self, Self); 6] = [
+    pub const OF_TIMELINE_DAYS: [(Self, Self); 9] = [
+        (Self::TimelineVm, Self::Timeline),
+        (Self::SwitchMachine, Self::Timeline),
+        (Self::TransitionCombination, Self::Transition),
         (Self::TimelineCombination, Self::Timeline),
         (Self::TimelineMachine, Self::Timeline),
         (Self::TimelineCaller, Self::Timeline),
@@ -123,7 +156,10 @@ impl Family {
     /// The columns of its keys.
     #[must_use]
     pub const fn columns(self) -> &'static [KeyColumn] {
-        use KeyColumn::{Application, Combination, Department, ErrorType, Outcome, Previous, Project, User, Vm};
+        use KeyColumn::{
+            Application, CacheHit, CheckpointVersion, Combination, Department, ErrorType, ModelVersion, Outcome, Previous, Project,
+            StorageLocation, StorageType, User, Vm,
+        };
         match self {
             Self::Combination | Self::TimelineCombination | Self::JobCombination => &[Combination, Outcome, ErrorType],
             Self::Caller | Self::TimelineCaller | Self::JobCaller => {
@@ -133,8 +169,11 @@ impl Family {
             Self::Timeline => &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType],
             Self::Transition => &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType, Previous],
             Self::TransitionMachine => &[Combination, Vm, Previous],
-            Self::OwnedSample => &[Combination, Vm],
-            Self::VmSample | Self::GpuSample | Self::MachineTime => &[Vm],
+            Self::TransitionCombination => &[Combination, Previous],
+            Self::OwnedSample | Self::SwitchMachine => &[Combination, Vm],
+            Self::VmSample | Self::GpuSample | Self::MachineTime | Self::TimelineVm => &[Vm],
+            Self::Load => &[ModelVersion, CheckpointVersion, StorageType, StorageLocation, CacheHit, ErrorType],
+            Self::LoadMachine => &[ModelVersion, CheckpointVersion, StorageType, StorageLocation, CacheHit, ErrorType, Vm],
         }
     }
 
@@ -145,9 +184,13 @@ impl Family {
             Self::Combination | Self::Caller | Self::Machine => &Part::OF_EXECUTIONS,
             Self::VmSample => &Part::OF_VM_SAMPLES,
             Self::GpuSample | Self::OwnedSample => &Part::OF_GPU_SAMPLES,
-            Self::Timeline | Self::TimelineCombination | Self::TimelineCaller | Self::TimelineMachine => &Part::OF_TIMELINES,
-            Self::Transition | Self::TransitionMachine => &Part::OF_TRANSITIONS,
+            Self::Timeline | Self::TimelineCombination | Self::TimelineCaller | Self::TimelineMachine | Self::TimelineVm => {
+                &Part::OF_TIMELINES
+            }
+            Self::Transition | Self::TransitionMachine | Self::TransitionCombination => &Part::OF_TRANSITIONS,
+            Self::SwitchMachine => &Part::OF_SWITCH_SUMS,
             Self::MachineTime => &Part::OF_MACHINE_TIME,
+            Self::Load | Self::LoadMachine => &Part::OF_LOADS,
             Self::JobCombination | Self::JobCaller | Self::JobMachine => &Part::OF_JOBS,
         }
     }
@@ -183,6 +226,15 @@ pub enum PartKind {
     Minutes,
     /// What GPU- and CPU-hours follow from, by machine.
     Usage,
+}
+
+/// What of a summary a sum keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Summed {
+    /// How many values there are.
+    Count,
+    /// Their sum, in the summary's units.
+    Values,
 }
 
 /// Sums of fractions are kept in units of 10^-12, so that they are exact whatever the order.
@@ -300,6 +352,14 @@ pub enum Part {
     ActiveTime = 60,
     /// Slot time in which a machine was RUNNING and the slot was held, microseconds.
     BusyTime = 61,
+    /// Number of [`Part::Switched`].
+    SwitchedCount = 62,
+    /// Sum of [`Part::Switched`], in its units.
+    SwitchedTime = 63,
+    /// Number of [`Part::Unswitched`].
+    UnswitchedCount = 64,
+    /// Sum of [`Part::Unswitched`], in its units.
+    UnswitchedTime = 65,
     /// Executions of jobs.
     Attempts = 70,
     /// Jobs with more than one execution.
@@ -308,6 +368,22 @@ pub enum Part {
     JobQueue = 72,
     /// Sum of the durations of all attempts, ms.
     JobProcessing = 73,
+    /// Number of loads.
+    Loads = 80,
+    /// Loads of what was on the machine already.
+    CacheHits = 81,
+    /// Loads that failed.
+    FailedLoads = 82,
+    /// Bytes loaded, where known.
+    LoadSize = 83,
+    /// finishedAt - startedAt of cache hits, ms.
+    HitDuration = 84,
+    /// finishedAt - startedAt of cache misses, ms.
+    MissDuration = 85,
+    /// Bytes of cache misses, where known.
+    MissSize = 86,
+    /// finishedAt - startedAt of cache misses whose bytes are known, microseconds.
+    SizedMissTime = 87,
 }
 
 impl Part {
@@ -363,6 +439,17 @@ impl Part {
     /// The parts of jobs.
     pub const OF_JOBS: [Self; 5] = [Self::Executions, Self::Attempts, Self::RetriedJobs, Self::JobQueue, Self::JobProcessing];
 
+    /// The parts of loads.
+    pub const OF_LOADS: [Self; 8] = [
+        Self::Loads,
+        Self::CacheHits,
+        Self::FailedLoads,
+        Self::LoadSize,
+        Self::HitDuration,
+        Self::MissDuration,
+        Self::MissSize,
+        Self::SizedMissTime,
+    ];
     /// What is derived of executions on machines.
     pub const OF_TIMELINES: [Self; 9] = [
         Self::Executions,
@@ -375,6 +462,8 @@ impl Part {
         Self::Unswitched,
         Self::MemoryRatioMax,
     ];
+    /// What switches took together.
+    pub const OF_SWITCH_SUMS: [Self; 4] = [Self::SwitchedCount, Self::SwitchedTime, Self::UnswitchedCount, Self::UnswitchedTime];
     /// What is derived of switches.
     pub const OF_TRANSITIONS: [Self; 2] = [Self::Switches, Self::SwitchLoad];
     /// What is derived of machines.
@@ -394,10 +483,24 @@ impl Part {
             .chain(Self::OF_VM_SAMPLES)
             .chain(Self::OF_GPU_SAMPLES)
             .chain(Self::OF_TIMELINES)
+            .chain(Self::OF_SWITCH_SUMS)
             .chain(Self::OF_TRANSITIONS)
             .chain(Self::OF_MACHINE_TIME)
             .chain(Self::OF_JOBS)
+            .chain(Self::OF_LOADS)
             .find(|part| part.code() == code)
+    }
+
+    /// The summary that it is a sum of: the values themselves, or how many they are.
+    #[must_use]
+    pub const fn sum_of(self) -> Option<(Self, Summed)> {
+        match self {
+            Self::SwitchedCount => Some((Self::Switched, Summed::Count)),
+            Self::SwitchedTime => Some((Self::Switched, Summed::Values)),
+            Self::UnswitchedCount => Some((Self::Unswitched, Summed::Count)),
+            Self::UnswitchedTime => Some((Self::Unswitched, Summed::Values)),
+            _ => None,
+        }
     }
 
     /// What it adds up.
@@ -426,7 +529,9 @@ impl Part {
             | Self::ActiveTime
             | Self::BusyTime => PartKind::Sum,
             Self::LastError | Self::MemoryRatioMax => PartKind::Latest,
+            Self::SwitchedCount | Self::SwitchedTime | Self::UnswitchedCount | Self::UnswitchedTime => PartKind::Sum,
             Self::Attempts | Self::RetriedJobs => PartKind::Sum,
+            Self::Loads | Self::CacheHits | Self::FailedLoads | Self::LoadSize | Self::MissSize | Self::SizedMissTime => PartKind::Sum,
             Self::InputSize | Self::OutputSize | Self::GpuMemory | Self::MemoryUsed | Self::GpuMemoryUsed => WHOLE,
             Self::InputCorrelation | Self::OutputCorrelation => PartKind::Moments,
             Self::Users => PartKind::Ids,
@@ -455,9 +560,18 @@ mod tests {
 
     #[test]
     fn projection_keeps_only_the_columns_of_the_family() {
-        let key = [1, 2, 3, 4, 5, 6, 7, 8, 9];
-        assert_eq!(Family::Combination.project(&key), [1, 0, 0, 0, 0, 0, 7, 8, 0]);
-        assert_eq!(Family::Machine.project(&key), [1, 0, 0, 0, 0, 6, 7, 8, 0]);
-        assert_eq!(Family::VmSample.project(&key), [0, 0, 0, 0, 0, 6, 0, 0, 0]);
+        let key = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14];
+        assert_eq!(Family::Combination.project(&key), [1, 0, 0, 0, 0, 0, 7, 8, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Family::Machine.project(&key), [1, 0, 0, 0, 0, 6, 7, 8, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Family::VmSample.project(&key), [0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Family::LoadMachine.project(&key), [0, 0, 0, 0, 0, 6, 0, 8, 0, 10, 11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn what_is_kept_with_the_columns_of_executions_has_them_all() {
+        use Family::{Caller, JobCaller, Machine, Timeline, Transition};
+        for family in [Caller, Machine, JobCaller, Timeline, Transition] {
+            assert!(family.columns().iter().all(|column| (*column as usize) < EXECUTION_KEY_WIDTH));
+        }
     }
 }

@@ -7,7 +7,7 @@
 use plimsoll_entity::value::time::{Instant, Window};
 use plimsoll_entity::value::varint::{Reader, Truncated, put_u64};
 
-use crate::cell::part::KEY_WIDTH;
+use crate::cell::part::{EXECUTION_KEY_WIDTH, KEY_WIDTH};
 use crate::store::ExecutionSpan;
 
 /// Packs executions that finished in an hour.
@@ -20,7 +20,7 @@ pub fn encode(hour: i32, mut spans: Vec<ExecutionSpan>) -> Vec<u8> {
         put_u64(&mut out, (before.0 - span.finished_at.0) as u64);
         put_u64(&mut out, (span.finished_at.0 - span.started_at.0) as u64);
         put_u64(&mut out, span.queued_at.map_or(0, |queued_at| (span.started_at.0 - queued_at.0) as u64 + 1));
-        span.key.iter().for_each(|id| put_u64(&mut out, u64::from(*id)));
+        span.key[..EXECUTION_KEY_WIDTH].iter().for_each(|id| put_u64(&mut out, u64::from(*id)));
         before = span.finished_at;
     }
     out.shrink_to_fit();
@@ -42,7 +42,7 @@ pub fn decode(hour: i32, block: &[u8]) -> Result<Vec<ExecutionSpan>, Truncated> 
         let started_at = back(finished_at, reader.u64()?)?;
         let queued_at = reader.u64()?.checked_sub(1).map(|waited| back(started_at, waited)).transpose()?;
         let mut key = [0; KEY_WIDTH];
-        for id in &mut key {
+        for id in &mut key[..EXECUTION_KEY_WIDTH] {
             *id = reader.u32()?;
         }
         spans.push(ExecutionSpan { finished_at, started_at, queued_at, key });
@@ -65,13 +65,15 @@ mod tests {
     proptest! {
         #[test]
         fn packs_come_back(
-            spans in proptest::collection::vec((0..HOUR_US, 0_i64..1 << 50, proptest::option::of(0_i64..1 << 40), any::<[u32; KEY_WIDTH]>()), 0..50),
+            spans in proptest::collection::vec((0..HOUR_US, 0_i64..1 << 50, proptest::option::of(0_i64..1 << 40), any::<[u32; EXECUTION_KEY_WIDTH]>()), 0..50),
             cut in 0_usize..40,
         ) {
             let hour = 500_000;
             let mut spans: Vec<ExecutionSpan> = spans
                 .into_iter()
-                .map(|(at, ran, waited, key)| {
+                .map(|(at, ran, waited, columns)| {
+                    let mut key = [0; KEY_WIDTH];
+                    key[..EXECUTION_KEY_WIDTH].copy_from_slice(&columns);
                     let finished_at = Instant(i64::from(hour) * HOUR_US + at);
                     let started_at = Instant(finished_at.0 - ran);
                     ExecutionSpan { finished_at, started_at, queued_at: waited.map(|waited| Instant(started_at.0 - waited)), key }

@@ -294,21 +294,28 @@ async fn insert_facts(
 ) -> Result<HashMap<u32, u16>, StoreError> {
     let facts = rows::execution_facts(&sorted.executions, names);
     let execution_rows = rows::execution_rows(&sorted.executions, &facts);
+    let load_facts = rows::load_facts(&sorted.loads, names);
+    let load_rows = rows::load_rows(&sorted.loads, &load_facts);
     let told: Vec<Told> = facts.iter().map(Told::from).collect();
     let measured: Vec<MeasuredExecution> = facts.into_iter().map(MeasuredExecution::from).collect();
     // The cells are worked out while the database takes the rows.
-    let execution_deltas = tokio::task::spawn_blocking(move || delta_blocks(&Family::OF_EXECUTIONS, &measured));
+    let cells = tokio::task::spawn_blocking(move || {
+        let mut deltas = delta_blocks(&Family::OF_EXECUTIONS, &measured);
+        deltas.extend(delta_blocks(&Family::OF_LOADS, &load_facts));
+        deltas
+    });
     tx.insert(&execution_rows, "").await?;
     drop(execution_rows);
     tx.insert(&rows::job_rows(&sorted.jobs, names), "").await?;
-    tx.insert(&rows::load_rows(&sorted.loads, names), "").await?;
+    tx.insert(&load_rows, "").await?;
+    drop(load_rows);
     tx.insert(&rows::vm_state_rows(&sorted.vm_states, names), "").await?;
     tx.insert(&rows::storage_rows(&sorted.storage, names), "").await?;
     let vm_samples = insert_vm_samples(tx, &sorted.vm_samples, verdicts).await?;
     let gpu_samples = insert_gpu_samples(tx, &sorted.gpu_samples, verdicts).await?;
     let mut deltas = delta_blocks(&[Family::VmSample], &rows::vm_sample_facts(&vm_samples));
     deltas.extend(delta_blocks(&[Family::GpuSample], &rows::gpu_sample_facts(&gpu_samples)));
-    deltas.extend(execution_deltas.await.map_err(|source| StoreError::Encode(Box::new(source)))?);
+    deltas.extend(cells.await.map_err(|source| StoreError::Encode(Box::new(source)))?);
     tx.delta_append(deltas, now).await?;
     let mut marks = dirty_marks(sorted, &told, &gpu_samples);
     mark_jobs(&mut marks, sorted, known.named_by_uuid);

@@ -2,12 +2,13 @@
 //!
 //! Invariant: every accepted event gives exactly one row. Must not know: keys, transactions, cells.
 
+use plimsoll_entity::value::label::LoadOutcome;
 use plimsoll_entity::value::time::Instant;
 use uuid::Uuid;
 
 use super::event::{Caller, CheckpointLoad, Execution, GpuSample, Job, StorageSnapshot, VmSample, VmStateChange};
 use super::resolve::Resolved;
-use crate::store::{ColumnData, ExecutionFact, GpuSampleFact, NameDimension, Rows, VmSampleFact, encode_gpus};
+use crate::store::{ColumnData, ExecutionFact, GpuSampleFact, LoadFact, NameDimension, Rows, VmSampleFact, encode_gpus};
 
 /// An event that is worth a row, and the ids that it cannot do without.
 #[derive(Debug)]
@@ -153,27 +154,48 @@ pub fn job_rows(jobs: &[Identified<'_, Job>], names: &Resolved<'_>) -> Rows {
     Rows { table: "job_event", count: jobs.len(), columns }
 }
 
-/// Rows of `checkpoint_load`; the id is the machine's.
+/// Loads as the cells see them; the id is the machine's.
 #[must_use]
-pub fn load_rows(loads: &[Identified<'_, CheckpointLoad>], names: &Resolved<'_>) -> Rows {
+pub fn load_facts(loads: &[Identified<'_, CheckpointLoad>], names: &Resolved<'_>) -> Vec<LoadFact> {
+    let id = |dimension, name: Option<&String>| name.and_then(|name| names.simple(dimension, name)).unwrap_or(0);
+    let fact = |row: &Identified<'_, CheckpointLoad>| {
+        let event = row.event;
+        LoadFact {
+            finished_at: event.finished_at,
+            started_at: event.started_at,
+            vm_id: row.id,
+            storage_type: event.storage_type.code(),
+            storage_location_id: id(NameDimension::StorageLocation, event.storage_location.as_ref()),
+            cache_hit: event.cache_hit,
+            model_version_id: names.model_version(&event.model).unwrap_or(0),
+            checkpoint_version_id: event.checkpoint.as_ref().and_then(|checkpoint| names.checkpoint_version(checkpoint)).unwrap_or(0),
+            size_bytes: event.size_bytes,
+            failed: event.outcome == LoadOutcome::Failed,
+            error_type_id: id(NameDimension::ErrorType, event.error_type.as_ref()),
+        }
+    };
+    loads.iter().map(fact).collect()
+}
+
+/// Rows of `checkpoint_load`; `facts` are those of [`load_facts`].
+#[must_use]
+pub fn load_rows(loads: &[Identified<'_, CheckpointLoad>], facts: &[LoadFact]) -> Rows {
+    let known = |id: fn(&LoadFact) -> u32| ints(facts, move |fact| Some(i64::from(id(fact))).filter(|id| *id != 0));
     let columns = vec![
         ("finished_at", ints(loads, |row| Some(row.event.finished_at.0))),
         ("id", uuids(loads, |row| Some(row.event.id))),
         ("started_at", ints(loads, |row| Some(row.event.started_at.0))),
         ("vm_id", ints(loads, |row| Some(i64::from(row.id)))),
         ("storage_type", ints(loads, |row| Some(i64::from(row.event.storage_type.code())))),
-        ("storage_location_id", ints(loads, |row| named(names, NameDimension::StorageLocation, row.event.storage_location.as_ref()))),
+        ("storage_location_id", known(|fact| fact.storage_location_id)),
         ("cache_hit", ColumnData::Bools(loads.iter().map(|row| row.event.cache_hit).collect())),
-        ("model_version_id", ints(loads, |row| names.model_version(&row.event.model).map(i64::from))),
-        (
-            "checkpoint_version_id",
-            ints(loads, |row| row.event.checkpoint.as_ref().and_then(|checkpoint| names.checkpoint_version(checkpoint)).map(i64::from)),
-        ),
+        ("model_version_id", known(|fact| fact.model_version_id)),
+        ("checkpoint_version_id", known(|fact| fact.checkpoint_version_id)),
         ("gpu", ints(loads, |row| row.event.gpu.map(i64::from))),
         ("size_bytes", ints(loads, |row| row.event.size_bytes)),
         ("execution_id", uuids(loads, |row| row.event.execution)),
         ("outcome", ints(loads, |row| Some(i64::from(row.event.outcome.code())))),
-        ("error_type_id", ints(loads, |row| named(names, NameDimension::ErrorType, row.event.error_type.as_ref()))),
+        ("error_type_id", known(|fact| fact.error_type_id)),
     ];
     Rows { table: "checkpoint_load", count: loads.len(), columns }
 }

@@ -253,7 +253,7 @@ impl Snapshot {
         Ok(rows.map(|row| gpu_sample_fact(&row.map_err(StoreError::read)?).map_err(StoreError::read)))
     }
 
-    async fn stream<'a>(
+    pub(super) async fn stream<'a>(
         &'a self,
         sql: &str,
         window: Window,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::dialect::render;
 use super::{ColumnData, Rows, Snapshot, StoreError, Value, WriteTx};
-use crate::cell::part::{KEY_WIDTH, Key, KeyColumn};
+use crate::cell::part::{EXECUTION_KEY_WIDTH, KEY_WIDTH, Key, KeyColumn};
 
 /// An execution as it takes up time. Columns of the key that were not asked for are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub struct OpenJob {
 }
 
 /// Names of the columns of a key, and whether a job's change has them. No row has a combination before.
-const COLUMNS: [(KeyColumn, &str, bool); KEY_WIDTH - 1] = [
+const COLUMNS: [(KeyColumn, &str, bool); EXECUTION_KEY_WIDTH - 1] = [
     (KeyColumn::Combination, "combination_id", true),
     (KeyColumn::Application, "application_id", true),
     (KeyColumn::User, "user_id", true),

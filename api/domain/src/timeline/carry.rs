@@ -11,7 +11,7 @@ use super::facts::Class;
 use super::hour::{Carry, HourFacts, Run, Started};
 use super::sweep::{Cause, Holder};
 use crate::cell::delta::delta_blocks;
-use crate::cell::part::{Family, KEY_WIDTH, Key};
+use crate::cell::part::{EXECUTION_KEY_WIDTH, Family, KEY_WIDTH, Key};
 
 /// Things of one kind in a carry at most: guards against a damaged length.
 const ENTRIES_MAX: u64 = 1 << 24;
@@ -83,7 +83,7 @@ pub fn encode(carry: &Carry) -> Vec<u8> {
 }
 
 fn put_key(out: &mut Vec<u8>, key: &Key) {
-    key.iter().for_each(|id| put_u64(out, u64::from(*id)));
+    key[..EXECUTION_KEY_WIDTH].iter().for_each(|id| put_u64(out, u64::from(*id)));
 }
 
 fn put_run(out: &mut Vec<u8>, run: &Run) {
@@ -151,7 +151,7 @@ fn take_uuid(reader: &mut Reader<'_>) -> Result<Uuid, Truncated> {
 
 fn take_key(reader: &mut Reader<'_>) -> Result<Key, Truncated> {
     let mut key = [0; KEY_WIDTH];
-    for id in &mut key {
+    for id in &mut key[..EXECUTION_KEY_WIDTH] {
         *id = reader.u32()?;
     }
     Ok(key)
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_carry_comes_back() {
-        let key = [1, 2, 3, 4, 5, 6, 7, 8, 0];
+        let key = [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0];
         let cause = Cause { finished_at: Instant(9), id: Uuid::from_u128(1), started_at: Instant(-3), key };
         let holder =
             Holder { id: Uuid::from_u128(2), started_at: Instant(1), finished_at: Instant(8), gpus: vec![0, 3], key, phases_us: [5, 0] };

@@ -322,7 +322,12 @@ mod tests {
 
     #[test]
     fn idle_time_goes_to_who_finished_last_in_this_life() {
-        let before = Cause { finished_at: Instant(5), id: Uuid::from_u128(9), started_at: Instant(1), key: [9, 0, 0, 0, 0, 0, 0, 0, 0] };
+        let before = Cause {
+            finished_at: Instant(5),
+            id: Uuid::from_u128(9),
+            started_at: Instant(1),
+            key: [9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        };
         let mut causes = vec![Some(before.clone()), None];
         let mut held = segment(10, 100, 2);
         held.life_began_at = Instant(0);

@@ -185,10 +185,7 @@ impl TimelineWorker {
         let due = self.store.snapshot().await?.timeline_day_list(now.day(), DAYS_PER_RUN).await?;
         for day in &due {
             let snapshot = self.store.snapshot().await?;
-            let mut cells = Vec::new();
-            for (family, source) in Family::OF_TIMELINE_DAYS {
-                cells.push((family, day_parts(&snapshot, family, source, *day).await?));
-            }
+            let cells = day_cells(&snapshot, *day).await?;
             drop(snapshot);
             let mut tx = self.store.begin_write().await?;
             // Only the holder of the lease changes machine-hours, so nothing has changed since they were read.
@@ -203,34 +200,63 @@ impl TimelineWorker {
     }
 }
 
-/// The cells of a day of one family, from the blocks of its machine-hours.
-async fn day_parts(snapshot: &Snapshot, family: Family, source: Family, day: i32) -> Result<Vec<(Part, Vec<u8>)>, StoreError> {
-    let mut blocks: Vec<Vec<u8>> = Vec::new();
+/// The blocks of one family of the machine-hours of a day, unpacked.
+struct Unpacked<'a> {
+    bodies: Vec<BTreeMap<Part, &'a [u8]>>,
+    keys: Vec<Keys>,
+}
+
+impl<'a> Unpacked<'a> {
+    fn of(hours: &'a [Vec<u8>], source: Family) -> Result<Self, StoreError> {
+        let (mut bodies, mut keys) = (Vec::with_capacity(hours.len()), Vec::with_capacity(hours.len()));
+        for hour in hours {
+            let Some(block) = block_of(source, hour)? else { continue };
+            let parts: BTreeMap<Part, &[u8]> = unpack(block)?.into_iter().collect();
+            keys.push(Keys::decode(source, parts.get(&Part::Keys).ok_or(StoreError::Inconsistent("machine-hour"))?)?);
+            bodies.push(parts);
+        }
+        Ok(Self { bodies, keys })
+    }
+
+    /// The cells of the day of a family that is merged from this one.
+    fn merge(&self, family: Family) -> Result<CellParts, StoreError> {
+        if self.keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let project = |keys: &Keys| Keys { hours: Vec::new(), keys: keys.keys.iter().map(|key| family.project(key)).collect() };
+        let (merged, rows) = merge_keys(&self.keys.iter().map(project).collect::<Vec<_>>());
+        let mut parts = vec![(Part::Keys, merged.encode(family))];
+        for part in family.parts() {
+            let mut column = Column::of(*part);
+            column.grow(merged.keys.len());
+            for (bodies, rows) in self.bodies.iter().zip(&rows) {
+                let body = |part: &Part| bodies.get(part).copied().ok_or(StoreError::Inconsistent("machine-hour"));
+                match part.sum_of() {
+                    None => column.merge_encoded(body(part)?, rows)?,
+                    Some((of, summed)) => column.merge_summaries(of, summed, body(&of)?, rows)?,
+                }
+            }
+            parts.push((*part, encode_column(&column, merged.keys.len())));
+        }
+        Ok(parts)
+    }
+}
+
+type CellParts = Vec<(Part, Vec<u8>)>;
+
+/// The cells of a day, from the blocks of its machine-hours.
+async fn day_cells(snapshot: &Snapshot, day: i32) -> Result<Vec<(Family, CellParts)>, StoreError> {
+    let mut hours: Vec<Vec<u8>> = Vec::new();
     for from in (day * DAY_HOURS..(day + 1) * DAY_HOURS).step_by(HOURS_PER_READ as usize) {
-        for (_, _, bytes) in snapshot.machine_hour_list(from, from + HOURS_PER_READ).await? {
-            blocks.extend(block_of(source, &bytes)?.map(<[u8]>::to_vec));
+        let read = snapshot.machine_hour_list(from, from + HOURS_PER_READ).await?;
+        hours.extend(read.into_iter().map(|(_, _, block)| block).filter(|block| !block.is_empty()));
+    }
+    let mut cells = Vec::new();
+    for source in Family::OF_MACHINE_HOURS {
+        let unpacked = Unpacked::of(&hours, source)?;
+        for (family, _) in Family::OF_TIMELINE_DAYS.into_iter().filter(|(_, of)| *of == source) {
+            cells.push((family, unpacked.merge(family)?));
         }
     }
-    let mut bodies: Vec<BTreeMap<Part, &[u8]>> = Vec::with_capacity(blocks.len());
-    let mut keys: Vec<Keys> = Vec::with_capacity(blocks.len());
-    for block in &blocks {
-        let parts: BTreeMap<Part, &[u8]> = unpack(block)?.into_iter().collect();
-        let own = Keys::decode(source, parts.get(&Part::Keys).ok_or(StoreError::Inconsistent("machine-hour"))?)?;
-        keys.push(Keys { hours: Vec::new(), keys: own.keys.iter().map(|key| family.project(key)).collect() });
-        bodies.push(parts);
-    }
-    if blocks.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (merged, rows) = merge_keys(&keys);
-    let mut parts = vec![(Part::Keys, merged.encode(family))];
-    for part in family.parts() {
-        let mut column = Column::of(*part);
-        column.grow(merged.keys.len());
-        for (bodies, rows) in bodies.iter().zip(&rows) {
-            column.merge_encoded(bodies.get(part).ok_or(StoreError::Inconsistent("machine-hour"))?, rows)?;
-        }
-        parts.push((*part, encode_column(&column, merged.keys.len())));
-    }
-    Ok(parts)
+    Ok(cells)
 }

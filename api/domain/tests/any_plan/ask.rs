@@ -16,6 +16,7 @@ use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US, Step, Wi
 
 use super::directory::{Condition, Directory, Key, checkpoint_texts, combination_text, version_text};
 use super::events::{START_US, instant};
+use super::loads;
 use super::random::Random;
 use super::raw::{MachineRow, Raw, check_executions, check_machines};
 
@@ -46,10 +47,10 @@ const ORDERS: [ExecutionOrder; 7] = [
     ExecutionOrder::GpuHours,
     ExecutionOrder::Users,
 ];
-const PLANS: [Coarseness; 3] = [Coarseness::Days, Coarseness::Hours, Coarseness::Facts];
+pub const PLANS: [Coarseness; 3] = [Coarseness::Days, Coarseness::Hours, Coarseness::Facts];
 
 /// A reader for each plan.
-pub struct Readers([Reader; 3]);
+pub struct Readers(pub [Reader; 3]);
 
 impl Readers {
     pub fn new(store: &Store) -> Self {
@@ -71,7 +72,7 @@ pub struct Question {
     parts: BTreeSet<Part>,
 }
 
-fn window(random: &mut Random, raw: &Raw) -> Window {
+pub fn window(random: &mut Random, raw: &Raw) -> Window {
     let whole_days = START_US + random.between(-1, 3) * DAY_US;
     match random.below(5) {
         0 => Window::of(whole_days, whole_days + random.between(1, 5) * DAY_US),
@@ -116,7 +117,7 @@ fn value(random: &mut Random, raw: &Raw, dimension: Dimension) -> String {
         Dimension::Region => Some(numbered(random, "region", 3)),
         Dimension::Provider => Some(numbered(random, "provider", 2)),
         Dimension::ErrorType => execution.error_type.clone(),
-        Dimension::Previous => None,
+        Dimension::Previous | Dimension::StorageType | Dimension::StorageLocation => None,
     };
     told.unwrap_or_else(|| "nobody".to_owned())
 }
@@ -161,9 +162,9 @@ fn same_machines(a: &MachineFigures, b: &MachineFigures, what: &dyn Fn() -> Stri
     assert_eq!(a, b, "{}", what());
 }
 
-type Same<F> = fn(&F, &F, &dyn Fn() -> String);
+pub type Same<F> = fn(&F, &F, &dyn Fn() -> String);
 
-fn same_breakdowns<F>(answers: &[Breakdown<F>], same: Same<F>, what: &str) {
+pub fn same_breakdowns<F>(answers: &[Breakdown<F>], same: Same<F>, what: &str) {
     let [days, others @ ..] = answers else { return };
     for (other, plan) in others.iter().zip(&PLANS[1..]) {
         let keys = |answer: &Breakdown<F>| -> Vec<RowKey> { answer.rows.iter().map(|(key, _)| key.clone()).collect() };
@@ -210,6 +211,7 @@ pub async fn ask(readers: &Readers, random: &mut Random, hints: &Raw, truth: Tru
     let asked = question(random, hints, &OF_MACHINES, &parts);
     machine_breakdowns(readers, &reading, &directory, &asked, truth).await;
     machine_series(readers, &reading, &directory, &asked, truth).await;
+    loads::ask(readers, &reading, &directory, random, hints, truth).await;
 }
 
 fn execution_question(asked: &Question) -> ExecutionQuestion {

@@ -32,15 +32,18 @@ impl Database {
         Some(Self::Postgres { server, name })
     }
 
-    pub async fn open(&self, clock: Arc<dyn Clock>) -> Store {
-        let url = match self {
+    pub fn url(&self) -> String {
+        match self {
             Self::Sqlite(folder) => format!("sqlite://{}?mode=rwc", folder.path().join("plimsoll.db").display()),
             Self::Postgres { server, name } => {
                 let options: sqlx::postgres::PgConnectOptions = server.parse().unwrap();
                 options.database(name).to_url_lossy().to_string()
             }
-        };
-        let store = Store::open(&url, clock).await.unwrap();
+        }
+    }
+
+    pub async fn open(&self, clock: Arc<dyn Clock>) -> Store {
+        let store = Store::open(&self.url(), clock).await.unwrap();
         store.migrate().await.unwrap();
         store
     }

@@ -8,7 +8,7 @@ use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_domain::cell::part::KeyColumn;
 use plimsoll_domain::ingest::event::{CheckpointVersion, Execution, ModelVersion};
 use plimsoll_domain::store::Snapshot;
-use plimsoll_entity::value::label::Outcome;
+use plimsoll_entity::value::label::{Outcome, StorageType};
 
 /// A row's key: a text for each dimension, none where unknown.
 pub type Key = Vec<Option<String>>;
@@ -18,6 +18,7 @@ pub type Key = Vec<Option<String>>;
 pub enum Condition {
     Any(Dimension, Vec<String>),
     Outcome(Vec<Outcome>),
+    CacheHit(bool),
 }
 
 #[derive(Default)]
@@ -42,7 +43,7 @@ pub fn combination_text(execution: &Execution) -> String {
 }
 
 /// Dimensions whose ids are of the table of names.
-const SIMPLE: [Dimension; 11] = [
+const SIMPLE: [Dimension; 12] = [
     Dimension::ModelType,
     Dimension::Model,
     Dimension::Application,
@@ -54,6 +55,7 @@ const SIMPLE: [Dimension; 11] = [
     Dimension::Region,
     Dimension::Provider,
     Dimension::ErrorType,
+    Dimension::StorageLocation,
 ];
 
 impl Directory {
@@ -83,6 +85,9 @@ impl Directory {
             let text = format!("{} + {versions:?}", directory.texts[&(Dimension::ModelVersion, model_version)]);
             directory.texts.insert((Dimension::Combination, id), text);
         }
+        for kind in StorageType::ALL {
+            directory.texts.insert((Dimension::StorageType, kind.code() as u32 + 1), kind.wire().to_owned());
+        }
         directory
     }
 
@@ -106,6 +111,10 @@ impl Directory {
                 Condition::Outcome(outcomes) => {
                     let ids = outcomes.iter().map(|outcome| outcome.code() as u32 + 1).collect();
                     filter.columns.insert(KeyColumn::Outcome as usize, ids);
+                    continue;
+                }
+                Condition::CacheHit(hit) => {
+                    filter.columns.insert(KeyColumn::CacheHit as usize, [u32::from(*hit) + 1].into());
                     continue;
                 }
                 Condition::Any(dimension, names) => (*dimension, self.ids(*dimension, names)),

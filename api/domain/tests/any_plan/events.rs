@@ -36,11 +36,11 @@ pub fn instant(random: &mut Random) -> Instant {
     Instant(at.clamp(START_US - HOUR_US, NOW_US - 1))
 }
 
-fn uuid(random: &mut Random) -> Uuid {
+pub fn uuid(random: &mut Random) -> Uuid {
     Uuid::from_u128(u128::from(random.next()) << 64 | u128::from(random.next()))
 }
 
-fn size(random: &mut Random) -> i64 {
+pub fn size(random: &mut Random) -> i64 {
     match random.below(8) {
         0 => 0,
         1 => WHOLE_MAX,
@@ -56,11 +56,11 @@ fn milliseconds(random: &mut Random) -> f64 {
     }
 }
 
-fn numbered(random: &mut Random, name: &str, count: u64) -> String {
+pub fn numbered(random: &mut Random, name: &str, count: u64) -> String {
     format!("{name}-{}", random.below(count))
 }
 
-fn checkpoints(random: &mut Random) -> Vec<CheckpointVersion> {
+pub fn checkpoints(random: &mut Random) -> Vec<CheckpointVersion> {
     use CheckpointKind::{Controlnet, Lora};
     const POOL: [(&str, &str, CheckpointKind); 5] =
         [("anime", "1", Lora), ("anime", "2", Lora), ("depth", "1", Controlnet), ("depth", "1", Lora), ("ink", "unversioned", Lora)];
@@ -73,7 +73,7 @@ fn checkpoints(random: &mut Random) -> Vec<CheckpointVersion> {
     list
 }
 
-fn vm(random: &mut Random) -> String {
+pub fn vm(random: &mut Random) -> String {
     if random.chance(75) { random.pick(&VMS) } else { random.pick(&STATELESS) }.to_owned()
 }
 
@@ -185,6 +185,7 @@ fn gpu_sample(random: &mut Random) -> GpuSample {
 /// Distinct events in random order, without those that come again.
 pub fn events(random: &mut Random) -> Vec<Event> {
     let mut events: Vec<Event> = (0..random.between(20, 160)).map(|_| execution(random)).collect();
+    events.extend((0..random.between(0, 120)).map(|_| super::loads::load(random)));
     for vm in VMS {
         events.extend(vm_states(random, vm));
     }

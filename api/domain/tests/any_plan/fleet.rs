@@ -38,6 +38,10 @@ impl Fleet {
                         execution.gpus.iter().for_each(|gpu| fleet.name_gpu(vm, *gpu));
                     }
                 }
+                Event::CheckpointLoad(load) => {
+                    fleet.touch(&load.vm, load.started_at, load.finished_at);
+                    load.gpu.into_iter().for_each(|gpu| fleet.name_gpu(&load.vm, gpu));
+                }
                 Event::VmSample(sample) => fleet.touch(&sample.vm, sample.at, sample.at),
                 Event::GpuSample(sample) => {
                     fleet.touch(&sample.vm, sample.at, sample.at);

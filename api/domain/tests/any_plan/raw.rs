@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::breakdown::figures::{Distribution, ExecutionFigures, Gauge, MachineFigures, SizeDistribution};
 use plimsoll_domain::cell::part::Part;
-use plimsoll_domain::ingest::event::{Event, Execution, GpuSample, VmSample};
+use plimsoll_domain::ingest::event::{CheckpointLoad, Event, Execution, GpuSample, VmSample};
 use plimsoll_entity::value::label::Outcome;
 use plimsoll_entity::value::time::{HOUR_US, Instant, MINUTE_US, Window};
 
@@ -16,6 +16,7 @@ use super::random::Random;
 /// The events that were accepted, once each.
 pub struct Raw {
     pub executions: Vec<Execution>,
+    pub loads: Vec<CheckpointLoad>,
     vm_samples: Vec<VmSample>,
     gpu_samples: Vec<GpuSample>,
     pub fleet: Fleet,
@@ -30,7 +31,7 @@ pub struct MachineRow<'a> {
     gpu_samples: Vec<&'a GpuSample>,
 }
 
-fn place_of(place: &Place, dimension: Dimension) -> Option<String> {
+pub fn place_of(place: &Place, dimension: Dimension) -> Option<String> {
     match dimension {
         Dimension::InstanceType => place[0].clone(),
         Dimension::Region => place[1].clone(),
@@ -40,10 +41,11 @@ fn place_of(place: &Place, dimension: Dimension) -> Option<String> {
 
 impl Raw {
     pub fn new(events: &[Event]) -> Self {
-        let (mut executions, mut vm_samples, mut gpu_samples) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut executions, mut loads, mut vm_samples, mut gpu_samples) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for event in events {
             match event {
                 Event::Execution(execution) => executions.push((**execution).clone()),
+                Event::CheckpointLoad(load) => loads.push((**load).clone()),
                 Event::VmSample(sample) => vm_samples.push((**sample).clone()),
                 Event::GpuSample(sample) => gpu_samples.push((**sample).clone()),
                 _ => {}
@@ -57,7 +59,7 @@ impl Raw {
                 *known = news.max(known.clone());
             }
         }
-        Self { executions, vm_samples, gpu_samples, fleet: Fleet::new(events), model_types }
+        Self { executions, loads, vm_samples, gpu_samples, fleet: Fleet::new(events), model_types }
     }
 
     /// The instant of some event; none where there are none of a random kind.
@@ -70,13 +72,18 @@ impl Raw {
         (!instants.is_empty()).then(|| random.pick(&instants))
     }
 
+    /// The newest type of a base model.
+    pub fn model_type(&self, model: &str) -> Option<String> {
+        self.model_types.get(model).map(|(_, _, kind)| kind.clone())
+    }
+
     /// The values of one dimension: several for checkpoints, one or none else.
     fn values(&self, execution: &Execution, dimension: Dimension) -> Vec<String> {
         let caller = &execution.caller;
         let one = match dimension {
             Dimension::Checkpoint => return execution.checkpoints.iter().map(|checkpoint| checkpoint_texts(checkpoint).0).collect(),
             Dimension::CheckpointVersion => return execution.checkpoints.iter().map(|checkpoint| checkpoint_texts(checkpoint).1).collect(),
-            Dimension::ModelType => self.model_types.get(&execution.model.model).map(|(_, _, kind)| kind.clone()),
+            Dimension::ModelType => self.model_type(&execution.model.model),
             Dimension::Model => Some(execution.model.model.clone()),
             Dimension::ModelVersion => Some(version_text(&execution.model)),
             Dimension::Combination => Some(combination_text(execution)),
@@ -90,8 +97,8 @@ impl Raw {
                 place.and_then(|place| place_of(&place, dimension))
             }
             Dimension::ErrorType => execution.error_type.clone(),
-            // Nobody can ask for it.
-            Dimension::Previous => None,
+            // Nobody can ask for them.
+            Dimension::Previous | Dimension::StorageType | Dimension::StorageLocation => None,
         };
         one.into_iter().collect()
     }
@@ -99,6 +106,7 @@ impl Raw {
     fn execution_fits(&self, execution: &Execution, conditions: &[Condition]) -> bool {
         conditions.iter().all(|condition| match condition {
             Condition::Outcome(outcomes) => outcomes.contains(&execution.outcome),
+            Condition::CacheHit(_) => false,
             Condition::Any(dimension, names) => self.values(execution, *dimension).iter().any(|value| names.contains(value)),
         })
     }
@@ -129,7 +137,7 @@ impl Raw {
         };
         let fits = conditions.iter().all(|condition| match condition {
             Condition::Any(dimension, names) => value(*dimension).is_some_and(|value| names.contains(&value)),
-            Condition::Outcome(_) => false,
+            Condition::Outcome(_) | Condition::CacheHit(_) => false,
         });
         fits.then(|| by.iter().map(|dimension| value(*dimension)).collect())
     }
@@ -179,7 +187,7 @@ fn check_percentile(values: &[f64], quantile: f64, got: f64, what: &str) {
     assert!((got - exact).abs() <= exact.abs() * 0.01 + 1e-12, "{what}: percentile {quantile} is {got}, exactly {exact}");
 }
 
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+pub fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values
@@ -190,7 +198,7 @@ fn fraction_sum(values: &[f64]) -> f64 {
     values.iter().map(|value| (value * 1e12).round() as i128).sum::<i128>() as f64 / 1e12
 }
 
-fn check_durations(values: &[f64], got: Option<&Distribution>, what: &str) {
+pub fn check_durations(values: &[f64], got: Option<&Distribution>, what: &str) {
     let Some(got) = got else { return assert!(values.is_empty(), "{what}: {} values are missing", values.len()) };
     let (Some(min), Some(max)) = (values.first(), values.last()) else { panic!("{what}: values from nowhere") };
     assert_eq!((got.count, got.sum_ms, got.min_ms, got.max_ms), (values.len() as u64, fraction_sum(values), *min, *max), "{what}");
@@ -210,7 +218,7 @@ fn check_sizes(values: &[i64], got: Option<&SizeDistribution>, what: &str) {
     check_percentile(&floats, 0.95, got.percentiles_bytes[1], what);
 }
 
-fn milliseconds(from: Instant, to: Instant) -> f64 {
+pub fn milliseconds(from: Instant, to: Instant) -> f64 {
     (to.0 - from.0) as f64 / 1000.0
 }
 

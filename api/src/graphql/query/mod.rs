@@ -5,6 +5,7 @@ pub mod concurrency;
 pub mod executions;
 pub mod jobs;
 pub mod lists;
+pub mod loads;
 pub mod machine_lives;
 pub mod machines;
 pub mod service;

@@ -7,7 +7,7 @@ use async_graphql::{Context, Result, Subscription};
 use futures_util::stream::{self, Stream};
 use plimsoll_domain::breakdown::WINDOW_DAYS_MAX;
 use plimsoll_domain::breakdown::dimension::Dimension;
-use plimsoll_domain::breakdown::executions::{Breakdown, ExecutionOrder, ExecutionQuestion, Reader, check};
+use plimsoll_domain::breakdown::executions::{Breakdown, ExecutionOrder, ExecutionQuestion, Reader, Reading, check};
 use plimsoll_domain::breakdown::figures::ExecutionFigures;
 use plimsoll_domain::cell::part::Part;
 use plimsoll_domain::live::commits::Commits;
@@ -45,6 +45,26 @@ impl Live {
     #[must_use]
     pub fn new(commits: Commits) -> Self {
         Self { commits, reads: Arc::new(Semaphore::new(READS_MAX)) }
+    }
+
+    /// Looks at a new reading, when it is this look's turn.
+    ///
+    /// # Errors
+    /// What the look says.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        reader: &Reader,
+        look: impl AsyncFnOnce(&Reading) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(internal)?;
+        let reader = reader.clone();
+        heavy(move || async move {
+            // Given back when the work is done, also when nobody waits for it any more.
+            let _permit = permit;
+            let reading = reader.begin().await.map_err(of_store)?;
+            look(&reading).await
+        })
+        .await
     }
 }
 
@@ -162,20 +182,16 @@ impl Watching {
 
     async fn look(&self) -> Result<(Answered, Figures)> {
         metrics::counter!("plimsoll_live_looks_total", "field" => "executionMetrics").increment(1);
-        let permit = Arc::clone(&self.live.reads).acquire_owned().await.map_err(internal)?;
         let (reader, question) = (self.reader.clone(), self.question.clone());
-        heavy(move || async move {
-            // Given back when the work is done, also when nobody waits for it any more.
-            let _permit = permit;
-            let reading = reader.begin().await.map_err(of_store)?;
+        let look = async move |reading: &Reading| {
             let as_of = reading.snapshot.as_of;
             let window = question.trailing.window(as_of);
-            let filter = question.filter.clone().ids(&reading).await?;
+            let filter = question.filter.clone().ids(reading).await?;
             let asked = ExecutionQuestion { window, by: question.by.clone(), parts: question.parts.clone(), limit: question.limit };
-            let figures = reader.execution_breakdown(&reading, &asked, &filter, ExecutionOrder::Executions).await.map_err(of_breakdown)?;
+            let figures = reader.execution_breakdown(reading, &asked, &filter, ExecutionOrder::Executions).await.map_err(of_breakdown)?;
             Ok((answered(&reading.snapshot, &question, as_of, window).await?, figures))
-        })
-        .await
+        };
+        self.live.read(&self.reader, look).await
     }
 }
 

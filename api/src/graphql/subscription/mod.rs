@@ -4,11 +4,13 @@
 //! caller only the roles. Must not know: what carries it.
 
 pub mod execution_metrics;
+pub mod job_updates;
 
 use async_graphql::{MergedSubscription, Result};
 
 use super::error::bad_input;
 use execution_metrics::ExecutionSubscription;
+use job_updates::JobSubscription;
 
 /// Least time between two payloads, in milliseconds.
 pub const INTERVAL_MS_MIN: i32 = 250;
@@ -18,7 +20,7 @@ pub const INTERVAL_MS_MAX: i32 = 60_000;
 /// What can be subscribed to.
 #[derive(MergedSubscription, Default)]
 #[graphql(name = "Subscription")]
-pub struct Subscription(ExecutionSubscription);
+pub struct Subscription(ExecutionSubscription, JobSubscription);
 
 /// An `intervalMs`, in microseconds.
 ///

@@ -35,6 +35,22 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// Where bytes come from or lie.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::StorageType")]
+pub enum StorageType {
+    /// Memory of a GPU.
+    GpuMemory,
+    /// Memory of the machine.
+    HostMemory,
+    /// A disk of the machine.
+    LocalDisk,
+    /// A shared file system.
+    NetworkFilesystem,
+    /// An object store.
+    ObjectStore,
+}
+
 /// State of a job.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
 #[graphql(remote = "label::JobState")]

@@ -131,7 +131,7 @@ pub struct MachineFilter {
     pub states: Option<Vec<VmState>>,
 }
 
-fn check<T>(field: &str, list: Option<&Vec<T>>) -> Result<()> {
+pub(super) fn check<T>(field: &str, list: Option<&Vec<T>>) -> Result<()> {
     match list {
         Some(list) if list.len() > LIST_ENTRIES_MAX => {
             Err(bad_input(field, format!("at most {LIST_ENTRIES_MAX} entries in a list of a filter")))
@@ -145,7 +145,7 @@ fn is_possible(name: &str) -> bool {
     !name.contains('\0')
 }
 
-async fn names(reading: &Reading, dimension: NameDimension, field: &str, list: Option<&Vec<String>>) -> Result<Ids> {
+pub(super) async fn names(reading: &Reading, dimension: NameDimension, field: &str, list: Option<&Vec<String>>) -> Result<Ids> {
     check(field, list)?;
     match list {
         Some(list) => {

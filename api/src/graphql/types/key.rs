@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object, Result};
 use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::breakdown::executions::RowKey;
+use plimsoll_entity::value::label;
 
+use super::enums::StorageType;
 use super::name::{Application, Checkpoint, CheckpointVersion, Combination, Department, Model, ModelVersion, Project, User};
 use super::vm::{InstanceType, Vm};
 use crate::graphql::loader;
@@ -112,7 +114,18 @@ impl BreakdownKey {
         self.name(ctx, Dimension::Provider).await
     }
 
-    /// Error type; null when not asked for or for executions without one.
+    /// Type of storage; null when not asked for.
+    async fn storage_type(&self) -> Option<StorageType> {
+        let code = i16::try_from(self.of(Dimension::StorageType)?).ok()? - 1;
+        label::StorageType::from_code(code).map(StorageType::from)
+    }
+
+    /// Location of the storage; null when not asked for or not told.
+    async fn storage_location(&self, ctx: &Context<'_>) -> Result<Option<Arc<str>>> {
+        self.name(ctx, Dimension::StorageLocation).await
+    }
+
+    /// Error type; null when not asked for or for what has none.
     async fn error_type(&self, ctx: &Context<'_>) -> Result<Option<Arc<str>>> {
         self.name(ctx, Dimension::ErrorType).await
     }

@@ -12,6 +12,7 @@ pub mod instance_type_usage;
 pub mod job;
 pub mod key;
 pub mod list;
+pub mod load;
 pub mod machine_stats;
 pub mod name;
 pub mod popularity;

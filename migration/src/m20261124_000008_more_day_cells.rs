@@ -1,0 +1,22 @@
+//! Days have cells of more families from here on: those that were made before are made again.
+
+use sea_orm_migration::prelude::*;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // 1: of timelines.
+        manager.get_connection().execute_unprepared("DELETE FROM derived_day WHERE kind = 1").await.map(|_| ())
+    }
+
+    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
+        Ok(())
+    }
+}
