@@ -46,8 +46,9 @@ pub fn required(field: &str) -> Vec<Role> {
 
 /// Whether the caller may read a guarded field; when not, the refusal stands among the errors of the answer.
 pub fn allows(ctx: &Context<'_>, field: &str) -> bool {
-    let demanded = demand(ctx, field);
-    demanded.map_err(|refusal| ctx.add_error(ctx.set_error_path(refusal.into_server_error(ctx.item.pos)))).is_ok()
+    let Err(refusal) = demand(ctx, field) else { return true };
+    ctx.add_error(ctx.set_error_path(refusal.into_server_error(ctx.item.pos)));
+    false
 }
 
 /// As [`allows`], for a subscription, which ends with the refusal.
