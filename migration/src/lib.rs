@@ -14,6 +14,7 @@ mod m20261124_000005_commits;
 mod m20261124_000006_cell_rebuild;
 mod m20261124_000007_job_updates;
 mod m20261124_000008_more_day_cells;
+mod m20261124_000009_concurrency_hours;
 
 /// Runs the migrations in order.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000006_cell_rebuild::Migration),
             Box::new(m20261124_000007_job_updates::Migration),
             Box::new(m20261124_000008_more_day_cells::Migration),
+            Box::new(m20261124_000009_concurrency_hours::Migration),
         ]
     }
 }

@@ -20,6 +20,16 @@ pub struct Cell {
     pub waiting_max: u32,
 }
 
+impl Cell {
+    /// Adds what the row has in another part of the tile.
+    pub fn add(&mut self, other: Self) {
+        self.running_us += other.running_us;
+        self.running_max = self.running_max.max(other.running_max);
+        self.waiting_us += other.waiting_us;
+        self.waiting_max = self.waiting_max.max(other.waiting_max);
+    }
+}
+
 /// Running or waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -3,33 +3,36 @@
 //! Executions are read hour by hour, the latest end first, and swept backwards (`sweep`), so that memory holds one hour of them,
 //! those that overlap one instant, and what the rows had in each tile, in few bytes (`level`); the latter two have a limit. An
 //! execution may end long after the window: `execution_reach` tells which later hours have one that began before the window's end.
-//! Past hours are read from their pack (`pack`), which is many times faster than rows.
+//! Past hours are read from their pack (`pack`), which is many times faster than rows. For the dimensions that are asked about most,
+//! past hours are counted once (`kept`), and only what lies between such hours is swept.
 //! Jobs without an execution count as `open_job` says, whether that lies before the snapshot's instant or after it.
 //! Invariants: rows and total of one answer come from one snapshot; an execution counts in each of its rows and once in the total.
 //! Must not know: GraphQL.
 
+pub mod kept;
 pub mod level;
 pub mod open_job;
 pub mod pack;
 pub mod packer;
 pub mod sweep;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use plimsoll_entity::value::time::{Instant, Step, Window};
+use plimsoll_entity::value::time::{HOUR_US, Instant, Step, Window};
 use rustc_hash::FxHashMap;
 
 use crate::breakdown::dimension::Dimension;
 use crate::breakdown::executions::{Reader, Reading, RowKey, Series, check, tiles};
 use crate::breakdown::filter::Filter;
-use crate::breakdown::gather::{Gathered, Gathering, Ids, Sources};
+use crate::breakdown::gather::{Gathered, Gathering, Ids, Sources, runs};
 use crate::breakdown::table::{self, Row};
 use crate::breakdown::{ATOMS_MAX, BreakdownError};
 use crate::cell::part::{Key, KeyColumn};
 use crate::cell::plan::Coarseness;
-use crate::store::StoreError;
+use crate::store::{OpenJob, StoreError};
 
-use level::Cell;
+use level::{Cell, Levels};
 use sweep::{Stay, Sweep};
 
 /// Executions that run or wait at one instant.
@@ -40,6 +43,10 @@ const OPEN_JOBS_MAX: u64 = 200_000;
 const TILES_SIZE_BYTES_MAX: usize = 256 << 20;
 /// Points of one answer, over all its rows.
 const ANSWER_POINTS_MAX: usize = 2_000_000;
+/// Stretches between counted hours that are swept one by one.
+const STRETCHES_MAX: usize = 24;
+/// Counted hours that are read at a time.
+const HOURS_PER_READ: i32 = 24;
 /// The row of everything.
 const TOTAL: u32 = 0;
 
@@ -88,9 +95,171 @@ impl Reader {
     ) -> Result<Series<ConcurrencyFigures>, BreakdownError> {
         check(asked.window, &asked.by, asked.limit)?;
         let tiles = tiles(asked.window, step)?;
-        let mut counting = Counting::new(reading.sources(), asked, filter, &tiles);
-        counting.read().await?;
-        counting.answer(asked.limit).await
+        let sources = reading.sources();
+        let hours = CountedHours::of(sources, asked, filter, step).await?;
+        let (stretches, mut swept) = (hours.stretches(&tiles), Vec::new());
+        for stretch in &stretches {
+            let mut counting = Counting::new(sources, asked, filter, stretch);
+            counting.read().await?;
+            swept.push(counting.finish());
+        }
+        answer(sources, asked, &tiles, &hours, &swept).await
+    }
+}
+
+/// Hours of a window that have been counted for what is asked.
+#[derive(Debug, Default)]
+struct CountedHours {
+    /// The set of dimensions; meaningless without hours.
+    set: usize,
+    hours: BTreeSet<i32>,
+}
+
+impl CountedHours {
+    async fn of(sources: Sources<'_>, asked: &ConcurrencyQuestion, filter: &Filter, step: Step) -> Result<Self, BreakdownError> {
+        let Some(set) = kept::set_of(&asked.by).filter(|_| step != Step::Minute && filter.columns_used().is_empty()) else {
+            return Ok(Self::default());
+        };
+        // Whole hours of the window.
+        let (from, to) = (Instant(asked.window.start.0 + HOUR_US - 1).hour(), asked.window.end.hour());
+        let counted = sources.snapshot.concurrency_hour_sums(from, to).await?;
+        if counted.is_empty() {
+            return Ok(Self::default());
+        }
+        let sums = kept::reach_sums(&sources.snapshot.reaching_hour_list(from).await?, from, to);
+        let mut hours: BTreeSet<i32> = counted.iter().filter(|(hour, of)| sums.get(hour) == Some(of)).map(|(hour, _)| *hour).collect();
+        // Jobs without an execution are not counted in them.
+        for job in open_jobs(sources, asked.window, &[]).await? {
+            let (first, last) = (job.at.hour(), Instant(job.at.0 + open_job::BELIEVED_US - 1).hour());
+            hours.retain(|hour| !(first..=last).contains(hour));
+        }
+        let counted = Self { set, hours };
+        // Each stretch reads what reaches into it: many small ones cost more than one sweep.
+        if counted.stretches(&asked.window.tiles(Step::Hour)).len() > STRETCHES_MAX { Ok(Self::default()) } else { Ok(counted) }
+    }
+
+    /// What lies between the counted hours, as pieces of tiles that lie side by side.
+    fn stretches(&self, tiles: &[Window]) -> Vec<Vec<Window>> {
+        let mut stretches: Vec<Vec<Window>> = Vec::new();
+        let pieces = tiles.iter().flat_map(|tile| if self.hours.is_empty() { vec![*tile] } else { tile.tiles(Step::Hour) });
+        for piece in pieces.filter(|piece| !self.hours.contains(&piece.start.hour())) {
+            match stretches.last_mut() {
+                Some(stretch) if stretch.last().is_some_and(|last| last.end == piece.start) => stretch.push(piece),
+                _ => stretches.push(vec![piece]),
+            }
+        }
+        stretches
+    }
+
+    /// Gives every row of the counted hours, of this set, to `take`, with its hour.
+    async fn rows(&self, sources: Sources<'_>, set: usize, mut take: impl FnMut(i32, kept::PairIds, Cell)) -> Result<(), BreakdownError> {
+        for (from, to) in runs(self.hours.iter().copied(), HOURS_PER_READ) {
+            for (hour, block) in sources.snapshot.concurrency_hour_list(from, to + 1).await? {
+                kept::rows_of(&block, set, |ids, cell| take(hour, ids, cell)).map_err(StoreError::from)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The ids of a counted row in the order of the dimensions.
+fn ids_of(by: &[Dimension], [vm, combination]: kept::PairIds) -> Ids {
+    let mut ids = Ids::default();
+    for (id, dimension) in ids.iter_mut().zip(by) {
+        *id = if *dimension == Dimension::Vm { vm } else { combination };
+    }
+    ids
+}
+
+async fn open_jobs(sources: Sources<'_>, window: Window, columns: &[KeyColumn]) -> Result<Vec<OpenJob>, BreakdownError> {
+    let changes = sources.snapshot.open_job_list(open_job::changes_of(window), columns, OPEN_JOBS_MAX + 1).await?;
+    if changes.len() as u64 > OPEN_JOBS_MAX {
+        return Err(BreakdownError::Limit(format!(
+            "more than {OPEN_JOBS_MAX} jobs wait or run without an execution: ask for a shorter window"
+        )));
+    }
+    Ok(open_job::latest(changes))
+}
+
+/// Rows and total, from counted hours and from what was swept between them.
+async fn answer(
+    sources: Sources<'_>,
+    asked: &ConcurrencyQuestion,
+    tiles: &[Window],
+    hours: &CountedHours,
+    swept: &[Swept<'_>],
+) -> Result<Series<ConcurrencyFigures>, BreakdownError> {
+    let ConcurrencyQuestion { window, by, limit } = asked;
+    let mut whole_us: FxHashMap<Ids, u128> = FxHashMap::default();
+    for swept in swept {
+        for (row, ids) in (1_u32..).zip(&swept.rows) {
+            *whole_us.entry(*ids).or_default() += swept.levels.whole_us(row);
+        }
+    }
+    hours.rows(sources, hours.set, |_, ids, cell| *whole_us.entry(ids_of(by, ids)).or_default() += u128::from(cell.running_us)).await?;
+    if whole_us.len() > ATOMS_MAX {
+        return Err(too_many_keys());
+    }
+    if whole_us.len().min(*limit).saturating_mul(tiles.len()) > ANSWER_POINTS_MAX {
+        return Err(BreakdownError::Limit(format!(
+            "an answer has at most {ANSWER_POINTS_MAX} points: take a larger step, a shorter window or fewer rows"
+        )));
+    }
+    let mean = |us: u128| us as f64 / window.length_us() as f64;
+    let unordered = whole_us.into_iter().map(|(ids, us)| Row { ids, atoms: Vec::new(), value: Some(mean(us)) }).collect();
+    let table = table::order(sources, by, unordered, *limit).await?;
+    // The total comes first.
+    let places: FxHashMap<Ids, usize> = table.rows.iter().map(|row| row.ids).zip(1..).collect();
+    let mut cells = vec![vec![Cell::default(); tiles.len()]; table.rows.len() + 1];
+    for swept in swept {
+        swept.add_to(&mut cells, tiles, &places)?;
+    }
+    let tile_of = |hour: i32| tiles.partition_point(|tile| tile.start <= Window::of_hour(hour).start) - 1;
+    if !hours.hours.is_empty() {
+        hours.rows(sources, 0, |hour, _, cell| cells[0][tile_of(hour)].add(cell)).await?;
+        let add = |hour: i32, ids: kept::PairIds, cell: Cell| {
+            if let Some(place) = places.get(&ids_of(by, ids)) {
+                cells[*place][tile_of(hour)].add(cell);
+            }
+        };
+        hours.rows(sources, hours.set, add).await?;
+    }
+    let mut points =
+        cells.iter().map(|cells| cells.iter().zip(tiles).map(|(cell, tile)| ConcurrencyFigures::of(*cell, *tile)).collect::<Vec<_>>());
+    let total = points.next().unwrap_or_default();
+    let key: Arc<[Dimension]> = by.clone().into();
+    Ok(Series {
+        window: *window,
+        as_of: sources.snapshot.as_of,
+        tiles: tiles.to_vec(),
+        row_count: table.row_count,
+        rows: table.rows.iter().map(|row| RowKey { by: Arc::clone(&key), ids: row.ids }).zip(points).collect(),
+        total,
+    })
+}
+
+/// A stretch of the window that was swept.
+struct Swept<'t> {
+    /// Keys of the rows after the total.
+    rows: Vec<Ids>,
+    tiles: &'t [Window],
+    levels: Levels<'t>,
+}
+
+impl Swept<'_> {
+    /// Adds its cells to those of the tiles that its pieces lie in.
+    fn add_to(&self, cells: &mut [Vec<Cell>], tiles: &[Window], places: &FxHashMap<Ids, usize>) -> Result<(), BreakdownError> {
+        let place = |row: u32| match row.checked_sub(1) {
+            None => Some(0),
+            Some(row) => places.get(self.rows.get(row as usize)?).copied(),
+        };
+        let own = self.levels.cells(place, cells.len()).map_err(StoreError::from)?;
+        for (cells, own) in cells.iter_mut().zip(own) {
+            for (cell, piece) in own.into_iter().zip(self.tiles) {
+                cells[tiles.partition_point(|tile| tile.start <= piece.start) - 1].add(cell);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -106,6 +275,7 @@ struct Counting<'a> {
     sources: Sources<'a>,
     asked: Gathering<'a>,
     window: Window,
+    tiles: &'a [Window],
     columns: Vec<KeyColumn>,
     /// Only tells atoms and their keys apart.
     gathered: Gathered,
@@ -124,7 +294,11 @@ impl<'a> Counting<'a> {
         Self {
             sources,
             asked: Gathering { tiles: &[], by: &asked.by, filter, parts: &[], coarseness: Coarseness::Facts },
-            window: asked.window,
+            window: Window {
+                start: tiles.first().map_or(Instant(0), |tile| tile.start),
+                end: tiles.last().map_or(Instant(0), |tile| tile.end),
+            },
+            tiles,
             columns,
             gathered: Gathered::default(),
             sweep: Sweep::new(tiles, OVERLAP_MAX),
@@ -145,13 +319,7 @@ impl<'a> Counting<'a> {
     }
 
     async fn read_jobs(&mut self) -> Result<(), BreakdownError> {
-        let changes = self.sources.snapshot.open_job_list(open_job::changes_of(self.window), &self.columns, OPEN_JOBS_MAX + 1).await?;
-        if changes.len() as u64 > OPEN_JOBS_MAX {
-            return Err(BreakdownError::Limit(format!(
-                "more than {OPEN_JOBS_MAX} jobs wait or run without an execution: ask for a shorter window"
-            )));
-        }
-        let jobs = open_job::latest(changes);
+        let jobs = open_jobs(self.sources, self.window, &self.columns).await?;
         let counted = jobs.iter().map(|job| Counted { stay: open_job::stay(job), key: job.key, at: job.at });
         self.jobs = counted.filter(|job| job.stay.is_in(self.window)).collect();
         self.jobs.sort_unstable_by_key(|job| job.stay.finished_at);
@@ -224,33 +392,8 @@ impl<'a> Counting<'a> {
         Ok(())
     }
 
-    async fn answer(self, limit: usize) -> Result<Series<ConcurrencyFigures>, BreakdownError> {
-        let Self { sources, asked: Gathering { by, .. }, window, sweep, rows, .. } = self;
-        let tiles = sweep.tiles();
-        let levels = sweep.finish();
-        if rows.len().min(limit).saturating_mul(tiles.len()) > ANSWER_POINTS_MAX {
-            return Err(BreakdownError::Limit(format!(
-                "an answer has at most {ANSWER_POINTS_MAX} points: take a larger step, a shorter window or fewer rows"
-            )));
-        }
-        let mean = |row: u32| levels.whole_us(row) as f64 / window.length_us() as f64;
-        let unordered = (1_u32..).zip(&rows).map(|(row, ids)| Row { ids: *ids, atoms: vec![row], value: Some(mean(row)) }).collect();
-        let table = table::order(sources, by, unordered, limit).await?;
-        let kept = table.rows.iter().flat_map(|row| row.atoms.iter().copied());
-        let places: FxHashMap<u32, usize> = std::iter::once(TOTAL).chain(kept).zip(0..).collect();
-        let cells = levels.cells(|row| places.get(&row).copied(), places.len()).map_err(StoreError::from)?;
-        let mut points =
-            cells.iter().map(|cells| cells.iter().zip(tiles).map(|(cell, tile)| ConcurrencyFigures::of(*cell, *tile)).collect::<Vec<_>>());
-        let total = points.next().unwrap_or_default();
-        let by: Arc<[Dimension]> = by.into();
-        Ok(Series {
-            window,
-            as_of: sources.snapshot.as_of,
-            tiles: tiles.to_vec(),
-            row_count: table.row_count,
-            rows: table.rows.iter().map(|row| RowKey { by: Arc::clone(&by), ids: row.ids }).zip(points).collect(),
-            total,
-        })
+    fn finish(self) -> Swept<'a> {
+        Swept { rows: self.rows, tiles: self.tiles, levels: self.sweep.finish() }
     }
 }
 

@@ -1,16 +1,18 @@
-//! Packs the executions of past hours in the background.
+//! Packs the executions of past hours in the background, and counts the hours that they reach into.
 //!
 //! An hour is packed when it is over and nothing came since the last look. Late executions make its pack stale, which a question
-//! sees by their number; the hour is then packed anew. Any number of processes may pack: all make the same of the same executions.
-//! Invariant: a pack and the number that it holds for come from one snapshot. Must not know: who reads packs.
+//! sees by their number; the hour is then packed anew, and the hours that it reaches into are counted anew. Any number of processes
+//! may do it: all make the same of the same executions.
+//! Invariant: what is kept and the number that it holds for come from one snapshot. Must not know: who reads it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use plimsoll_entity::value::time::{Instant, Window};
 
-use super::pack;
+use super::kept::{count_hour, reach_sums};
+use super::{OVERLAP_MAX, pack};
 use crate::cell::part::KeyColumn;
-use crate::store::{Store, StoreError};
+use crate::store::{ExecutionSpan, ReachingHour, Snapshot, Store, StoreError};
 
 /// Fewer executions of an hour are read as fast from their rows.
 const EXECUTIONS_LEAST: i64 = 64;
@@ -18,6 +20,12 @@ const EXECUTIONS_LEAST: i64 = 64;
 const HOURS_PER_RUN: usize = 4;
 /// Hours that one run looks at, the latest first.
 const HOURS_LOOKED_AT: u32 = 1_000;
+/// Hours that one run counts at most.
+const COUNTED_PER_RUN: usize = 32;
+/// Hours back from now that are counted: two years and a quarter.
+const COUNTED_HOURS: i32 = 20_000;
+/// What counted hours are broken down by.
+const COUNTED_COLUMNS: [KeyColumn; 2] = [KeyColumn::Vm, KeyColumn::Combination];
 /// Everything that an execution counts under.
 const COLUMNS: [KeyColumn; 8] = [
     KeyColumn::Combination,
@@ -37,13 +45,17 @@ pub struct Packer {
     executions_least: i64,
     /// Executions of the hours that are not packed, at the last look.
     seen: HashMap<i32, i64>,
+    /// Executions that reach into the hours that are not counted, at the last look.
+    seen_reach: HashMap<i32, i64>,
+    /// The newest commit and the hour at which there was nothing left to do.
+    settled: Option<(u64, i32)>,
 }
 
 impl Packer {
     /// A packer of this store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, executions_least: EXECUTIONS_LEAST, seen: HashMap::new() }
+        Self { store, executions_least: EXECUTIONS_LEAST, seen: HashMap::new(), seen_reach: HashMap::new(), settled: None }
     }
 
     /// Packs hours with at least so many executions.
@@ -52,11 +64,22 @@ impl Packer {
         Self { executions_least, ..self }
     }
 
-    /// Packs some hours that are over and quiet since the last run; their number.
+    /// Packs and counts some hours that are over and quiet since the last run; their number.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn run_once(&mut self, now: Instant) -> Result<usize, StoreError> {
+        let state = (self.store.snapshot().await?.commit_number().await?, now.hour());
+        if self.settled == Some(state) {
+            return Ok(0);
+        }
+        let done = self.pack(now).await? + self.count(now).await?;
+        let is_settled = done == 0 && self.seen.is_empty() && self.seen_reach.is_empty();
+        self.settled = is_settled.then_some(state);
+        Ok(done)
+    }
+
+    async fn pack(&mut self, now: Instant) -> Result<usize, StoreError> {
         let snapshot = self.store.snapshot().await?;
         let found = snapshot.execution_unpacked_list(now.hour(), self.executions_least, HOURS_LOOKED_AT).await?;
         let is_quiet = |(hour, executions): &&(i32, i64)| self.seen.get(hour) == Some(executions);
@@ -76,7 +99,60 @@ impl Packer {
             let mut tx = self.store.begin_write().await?;
             tx.execution_pack_put(hour, executions, block).await?;
             tx.commit().await?;
+            self.seen.remove(&hour);
         }
         Ok(packed)
     }
+
+    /// Counts hours into which no execution reaches that finished in an hour that is not over.
+    async fn count(&mut self, now: Instant) -> Result<usize, StoreError> {
+        let snapshot = self.store.snapshot().await?;
+        let (from, to) = (now.hour() - COUNTED_HOURS, now.hour());
+        let hours = snapshot.reaching_hour_list(from).await?;
+        let known: HashMap<i32, i64> = snapshot.concurrency_hour_sums(from, to).await?.into_iter().collect();
+        let open: Vec<ReachingHour> = hours.iter().filter(|reaching| reaching.hour >= to).copied().collect();
+        let open = reach_sums(&open, from, to);
+        let is_due = |(hour, sum): &(i32, i64)| *sum >= self.executions_least && !open.contains_key(hour) && known.get(hour) != Some(sum);
+        let due: BTreeMap<i32, i64> = reach_sums(&hours, from, to).into_iter().filter(is_due).collect();
+        let is_quiet = |(hour, sum): &(&i32, &i64)| self.seen_reach.get(*hour) == Some(*sum);
+        let quiet: Vec<(i32, i64)> = due.iter().rev().filter(is_quiet).take(COUNTED_PER_RUN).map(|(hour, sum)| (*hour, *sum)).collect();
+        self.seen_reach = due.into_iter().collect();
+        let mut counted = Vec::with_capacity(quiet.len());
+        for (hour, sum) in quiet {
+            let executions = executions_in(&snapshot, &hours, hour).await?;
+            // Too many at once to be counted: a question about them is refused as well.
+            if let Ok(block) = count_hour(hour, executions.into_iter(), OVERLAP_MAX) {
+                counted.push((hour, sum, block));
+            }
+            self.seen_reach.remove(&hour);
+        }
+        drop(snapshot);
+        let count = counted.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        let mut tx = self.store.begin_write().await?;
+        for (hour, sum, block) in counted {
+            tx.concurrency_hour_put(hour, sum, block).await?;
+        }
+        tx.commit().await?;
+        Ok(count)
+    }
+}
+
+/// Executions that reach into an hour, the latest end first.
+async fn executions_in(snapshot: &Snapshot, hours: &[ReachingHour], hour: i32) -> Result<Vec<ExecutionSpan>, StoreError> {
+    let mut executions = Vec::new();
+    let reaching = hours.iter().rev().filter(|reaching| reaching.hour >= hour && reaching.earliest_at.hour() <= hour);
+    for reaching in reaching {
+        let mut spans = if reaching.is_packed {
+            let block = snapshot.execution_pack(reaching.hour).await?.ok_or(StoreError::Inconsistent("pack"))?;
+            pack::decode(reaching.hour, &block)?
+        } else {
+            snapshot.execution_span_list(Window::of_hour(reaching.hour), Window::of_hour(hour).end, &COUNTED_COLUMNS).await?
+        };
+        spans.sort_by_key(|span| std::cmp::Reverse(span.finished_at));
+        executions.append(&mut spans);
+    }
+    Ok(executions)
 }

@@ -7,6 +7,7 @@
 mod audit;
 mod cells;
 mod commits;
+mod concurrency_hours;
 mod derived;
 mod dialect;
 mod dirty;
@@ -38,6 +39,7 @@ use crate::clock::Clock;
 pub use audit::AuditRow;
 pub use cells::{CellBlock, DeltaBlock, Grain};
 pub use commits::{Edges, Passing};
+pub use concurrency_hours::ReachingHour;
 pub use derived::DerivedKind;
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
 pub use dirty::{DirtyKind, DirtyMarks, MachineMarks};
