@@ -317,9 +317,9 @@ impl Gathered {
             placed.push(found, key);
         }
         self.grow()?;
-        if !family.parts().contains(&Part::Executions) {
+        if family.is_of_samples() {
             self.note_machines(&keys.keys, &placed.atoms);
-        } else {
+        } else if family.parts().contains(&Part::Executions) {
             self.add_outcomes(body(Part::Executions)?, &placed).map_err(StoreError::from)?;
         }
         for part in asked.parts.iter().filter(|part| family.parts().contains(part)) {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plimsoll_entity::value::time::{HOUR_US, Window};
+use plimsoll_entity::value::varint::Reader as Bytes;
 use rustc_hash::FxHashMap;
 
 use super::BreakdownError;
@@ -13,11 +14,14 @@ use super::dimension::Dimension;
 use super::executions::{Breakdown, Reader, Reading, RowKey, check};
 use super::figures::{Distribution, distribution_of, ratio, sum_of, summary_of};
 use super::filter::Filter;
-use super::gather::{AtomKey, Gathered, Gathering, Ids, OUTCOMES};
+use super::gather::{AtomKey, Gathered, Gathering, Ids, OUTCOMES, runs};
 use super::table;
 use super::timelines::Timelines;
+use crate::cell::block::Keys;
 use crate::cell::column::Column;
-use crate::cell::part::{Family, Part, PartKind};
+use crate::cell::part::{Family, KeyColumn, Part, PartKind};
+use crate::cell::plan::Coarseness;
+use crate::store::{Grain, Snapshot, StoreError};
 
 /// What is gathered of executions.
 const PARTS: [Part; 3] = [Part::ColdStarts, Part::Switched, Part::Unswitched];
@@ -30,6 +34,12 @@ const ADDED_PARTS: [Part; 6] =
 const ADDED_DAYS: [Family; 4] = [Family::TimelineCombination, Family::SwitchMachine, Family::TimelineMachine, Family::TimelineCaller];
 /// The families that days of transitions are read from, the cheapest first.
 const TRANSITION_DAYS: [Family; 2] = [Family::TransitionCombination, Family::TransitionMachine];
+/// What is gathered of transitions: summaries of hours, sums of days.
+const TRANSITION_PARTS: [Part; 4] = [Part::Switches, Part::SwitchLoad, Part::SwitchLoadCount, Part::SwitchLoadTime];
+/// Days whose transitions are read at a time.
+const DAYS_PER_READ: i32 = 31;
+/// Transitions that are held before equal ones are added up.
+const TAKEN_MAX: usize = 4_000_000;
 
 /// Figures of switching. What has no value is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -116,7 +126,7 @@ impl Reader {
             total: figures(&all),
         };
         let transitions = match asked.transitions {
-            Some(limit) => self.transitions(reading, &timelines, &tiles, filter, limit).await?,
+            Some(limit) => self.transitions(reading, &timelines, asked.window, filter, limit).await?,
             None => Vec::new(),
         };
         Ok(Switching { breakdown, transitions })
@@ -141,7 +151,10 @@ impl Reader {
         let mut added: FxHashMap<Ids, Added> = FxHashMap::default();
         for (atom, key) in (0_u32..).zip(&gathered.atoms) {
             let combination = key.ids[slot];
-            let took = took(&gathered, atom);
+            let took = [
+                took(&gathered, atom, Part::Switched, Part::SwitchedCount, Part::SwitchedTime),
+                took(&gathered, atom, Part::Unswitched, Part::UnswitchedCount, Part::UnswitchedTime),
+            ];
             let sums = added.entry(row_ids(key, by.len())).or_default().entry(combination).or_default();
             for (sum, took) in sums.iter_mut().zip(took) {
                 *sum = (sum.0 + took.0, sum.1.saturating_add(took.1));
@@ -154,22 +167,33 @@ impl Reader {
         &self,
         reading: &Reading,
         timelines: &Timelines<'_>,
-        tiles: &[Window],
+        window: Window,
         filter: &Filter,
         limit: usize,
     ) -> Result<Vec<Transition>, BreakdownError> {
+        let (days, tiles) = if self.coarseness == Coarseness::Days && filter.columns_used().is_empty() {
+            timelines.held_days(window).await?
+        } else {
+            (Vec::new(), vec![window])
+        };
         let by = [Dimension::Previous, Dimension::Combination];
-        let gathering = Gathering { tiles, by: &by, filter, parts: &Part::OF_TRANSITIONS, coarseness: self.coarseness };
+        let gathering = Gathering { tiles: &tiles, by: &by, filter, parts: &TRANSITION_PARTS, coarseness: self.coarseness };
         let gathered = timelines.gather(&gathering, Family::Transition, &TRANSITION_DAYS).await?;
-        let mut transitions: Vec<Transition> = (0_u32..)
-            .zip(&gathered.atoms)
-            .map(|(atom, key)| Transition {
-                from: key.ids[0],
-                to: key.ids[1],
-                switches: sum_of(&gathered, Part::Switches, &[atom]),
-                mean_load_ms: distribution_of(&gathered, Part::SwitchLoad, &[atom]).map(|load| load.mean_ms),
-            })
-            .collect();
+        let mut taken = Taken::default();
+        for (atom, key) in (0_u32..).zip(&gathered.atoms) {
+            let loads = took(&gathered, atom, Part::SwitchLoad, Part::SwitchLoadCount, Part::SwitchLoadTime);
+            taken.push((key.ids[0], key.ids[1]), sum_of(&gathered, Part::Switches, &[atom]), loads);
+        }
+        for (from, to) in runs(days.into_iter(), DAYS_PER_READ) {
+            taken.read_days(&reading.snapshot, from, to).await?;
+        }
+        let mut transitions = taken.transitions();
+        // Only those need a label that may stand before the cut.
+        transitions.sort_unstable_by_key(|transition| std::cmp::Reverse(transition.switches));
+        if let Some(last) = limit.checked_sub(1).and_then(|last| transitions.get(last)).map(|last| last.switches) {
+            let contenders = transitions.partition_point(|transition| transition.switches >= last);
+            transitions.truncate(contenders);
+        }
         let mut ids: Vec<u32> = transitions.iter().flat_map(|transition| [transition.from, transition.to]).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -190,17 +214,81 @@ fn executions(gathered: &Gathered, atoms: &[u32]) -> u64 {
 /// Number and scaled time of the switched, then of the unswitched, by combination. Whole: the order of adding shows in no digit.
 type Added = BTreeMap<u32, [(u64, i128); 2]>;
 
-/// What one atom has, from hours and from days.
-fn took(gathered: &Gathered, atom: u32) -> [(u64, i128); 2] {
+/// Number and scaled time that one atom has, from summaries of hours and from sums of days.
+fn took(gathered: &Gathered, atom: u32, summary: Part, count: Part, time: Part) -> (u64, i128) {
     let sum = |part: Part| match gathered.columns.get(&part) {
         Some(Column::Sums(rows)) => rows[atom as usize],
         _ => 0,
     };
-    let of = |part: Part, count: Part, time: Part| {
-        let hours = summary_of(gathered, part, atom).map_or((0, 0), |(summary, _)| (summary.count, summary.sum_scaled));
-        (hours.0 + u64::try_from(sum(count)).unwrap_or(0), hours.1.saturating_add(sum(time)))
-    };
-    [of(Part::Switched, Part::SwitchedCount, Part::SwitchedTime), of(Part::Unswitched, Part::UnswitchedCount, Part::UnswitchedTime)]
+    let hours = summary_of(gathered, summary, atom).map_or((0, 0), |(summary, _)| (summary.count, summary.sum_scaled));
+    (hours.0 + u64::try_from(sum(count)).unwrap_or(0), hours.1.saturating_add(sum(time)))
+}
+
+/// What was taken of one transition.
+#[derive(Clone, Copy)]
+struct TakenOne {
+    /// Combination before and after.
+    pair: (u32, u32),
+    switches: u64,
+    /// Number and scaled time of the loads.
+    loads: (u64, i128),
+}
+
+/// Transitions of many days. Those of a day come sorted: sorting and adding up costs a fraction of looking each one up.
+#[derive(Default)]
+struct Taken(Vec<TakenOne>);
+
+impl Taken {
+    fn push(&mut self, pair: (u32, u32), switches: u64, loads: (u64, i128)) {
+        self.0.push(TakenOne { pair, switches, loads });
+    }
+
+    /// Takes the cells of the days `from..=to`.
+    async fn read_days(&mut self, snapshot: &Snapshot, from: i32, to: i32) -> Result<(), StoreError> {
+        let family = Family::TransitionCombination;
+        let parts = [Part::Keys, Part::Switches, Part::SwitchLoadCount, Part::SwitchLoadTime];
+        let blocks = snapshot.cell_list(family, Grain::Day, from, to, &parts).await?;
+        for day in blocks.chunk_by(|a, b| a.bucket == b.bucket) {
+            let body = |part: Part| {
+                day.iter().find(|block| block.part == part).map(|block| &block.block[..]).ok_or(StoreError::Inconsistent("cell block"))
+            };
+            let keys = Keys::decode(family, body(Part::Keys)?)?;
+            let mut switches = Bytes::new(body(Part::Switches)?);
+            let (mut counts, mut times) = (Bytes::new(body(Part::SwitchLoadCount)?), Bytes::new(body(Part::SwitchLoadTime)?));
+            for key in keys.keys {
+                let pair = (key[KeyColumn::Previous as usize], key[KeyColumn::Combination as usize]);
+                self.push(pair, switches.i128()? as u64, (counts.i128()? as u64, times.i128()?));
+            }
+            if self.0.len() > TAKEN_MAX {
+                self.add_up();
+            }
+        }
+        Ok(())
+    }
+
+    fn add_up(&mut self) {
+        self.0.sort_by_key(|taken| (taken.pair.1, taken.pair.0));
+        self.0.dedup_by(|next, first| {
+            let is_same = next.pair == first.pair;
+            if is_same {
+                first.switches += next.switches;
+                first.loads = (first.loads.0 + next.loads.0, first.loads.1.saturating_add(next.loads.1));
+            }
+            is_same
+        });
+    }
+
+    fn transitions(mut self) -> Vec<Transition> {
+        self.add_up();
+        let scale = if let PartKind::Summary { scale } = Part::SwitchLoad.kind() { scale } else { 1.0 };
+        let transition = |taken: TakenOne| Transition {
+            from: taken.pair.0,
+            to: taken.pair.1,
+            switches: taken.switches,
+            mean_load_ms: ratio(taken.loads.1 as f64 / scale, taken.loads.0 as f64),
+        };
+        self.0.into_iter().map(transition).collect()
+    }
 }
 
 /// The dimensions of an atom without what was gathered besides.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plimsoll_entity::value::time::{HOUR_US, Instant, Window};
+use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, Window};
 
 use super::BreakdownError;
 use super::executions::Reading;
@@ -143,7 +143,7 @@ impl<'a> Timelines<'a> {
             return Ok(());
         };
         let snapshot = &self.reading.snapshot;
-        let touched: BTreeSet<i32> = self.rebuilt.values().flat_map(|hours| hours.keys().map(|hour| hour.div_euclid(DAY_HOURS))).collect();
+        let touched = self.touched_days();
         let mut held = match family {
             Some(_) => snapshot.derived_day_list(DerivedKind::Timeline, first, last).await?,
             None => BTreeSet::new(),
@@ -164,6 +164,30 @@ impl<'a> Timelines<'a> {
             buckets.hours.extend((0..DAY_HOURS).map(|hour| (day * DAY_HOURS + hour, *tile)));
         }
         Ok(())
+    }
+
+    /// Days of a window whose cells hold and in which nothing was built for this question, and the windows between them.
+    ///
+    /// # Errors
+    /// [`BreakdownError::Store`] when the store fails.
+    pub async fn held_days(&self, window: Window) -> Result<(Vec<i32>, Vec<Window>), BreakdownError> {
+        let (first, behind) = (Instant(window.start.0 + DAY_US - 1).day(), window.end.day());
+        let mut held = self.reading.snapshot.derived_day_list(DerivedKind::Timeline, first, behind - 1).await?;
+        let touched = self.touched_days();
+        held.retain(|day| (first..behind).contains(day) && !touched.contains(day));
+        let (mut between, mut start) = (Vec::new(), window.start);
+        let start_of = |day: i32| Instant(i64::from(day) * DAY_US);
+        for day in &held {
+            between.push(Window { start, end: start_of(*day) });
+            start = start_of(day + 1);
+        }
+        between.push(Window { start, end: window.end });
+        between.retain(|window| window.start < window.end);
+        Ok((held.into_iter().collect(), between))
+    }
+
+    fn touched_days(&self) -> BTreeSet<i32> {
+        self.rebuilt.values().flat_map(|hours| hours.keys().map(|hour| hour.div_euclid(DAY_HOURS))).collect()
     }
 
     async fn read_hours(

@@ -177,6 +177,12 @@ impl Family {
         }
     }
 
+    /// Whether it counts samples, of which it matters how many machines sent them.
+    #[must_use]
+    pub const fn is_of_samples(self) -> bool {
+        matches!(self, Self::VmSample | Self::GpuSample)
+    }
+
     /// The parts of its cells.
     #[must_use]
     pub const fn parts(self) -> &'static [Part] {
@@ -187,7 +193,8 @@ impl Family {
             Self::Timeline | Self::TimelineCombination | Self::TimelineCaller | Self::TimelineMachine | Self::TimelineVm => {
                 &Part::OF_TIMELINES
             }
-            Self::Transition | Self::TransitionMachine | Self::TransitionCombination => &Part::OF_TRANSITIONS,
+            Self::Transition | Self::TransitionMachine => &Part::OF_TRANSITIONS,
+            Self::TransitionCombination => &Part::OF_TRANSITION_SUMS,
             Self::SwitchMachine => &Part::OF_SWITCH_SUMS,
             Self::MachineTime => &Part::OF_MACHINE_TIME,
             Self::Load | Self::LoadMachine => &Part::OF_LOADS,
@@ -360,6 +367,10 @@ pub enum Part {
     UnswitchedCount = 64,
     /// Sum of [`Part::Unswitched`], in its units.
     UnswitchedTime = 65,
+    /// Number of [`Part::SwitchLoad`].
+    SwitchLoadCount = 66,
+    /// Sum of [`Part::SwitchLoad`], in its units.
+    SwitchLoadTime = 67,
     /// Executions of jobs.
     Attempts = 70,
     /// Jobs with more than one execution.
@@ -464,6 +475,8 @@ impl Part {
     ];
     /// What switches took together.
     pub const OF_SWITCH_SUMS: [Self; 4] = [Self::SwitchedCount, Self::SwitchedTime, Self::UnswitchedCount, Self::UnswitchedTime];
+    /// What is derived of switches, without sketches.
+    pub const OF_TRANSITION_SUMS: [Self; 3] = [Self::Switches, Self::SwitchLoadCount, Self::SwitchLoadTime];
     /// What is derived of switches.
     pub const OF_TRANSITIONS: [Self; 2] = [Self::Switches, Self::SwitchLoad];
     /// What is derived of machines.
@@ -484,6 +497,7 @@ impl Part {
             .chain(Self::OF_GPU_SAMPLES)
             .chain(Self::OF_TIMELINES)
             .chain(Self::OF_SWITCH_SUMS)
+            .chain(Self::OF_TRANSITION_SUMS)
             .chain(Self::OF_TRANSITIONS)
             .chain(Self::OF_MACHINE_TIME)
             .chain(Self::OF_JOBS)
@@ -499,6 +513,8 @@ impl Part {
             Self::SwitchedTime => Some((Self::Switched, Summed::Values)),
             Self::UnswitchedCount => Some((Self::Unswitched, Summed::Count)),
             Self::UnswitchedTime => Some((Self::Unswitched, Summed::Values)),
+            Self::SwitchLoadCount => Some((Self::SwitchLoad, Summed::Count)),
+            Self::SwitchLoadTime => Some((Self::SwitchLoad, Summed::Values)),
             _ => None,
         }
     }
@@ -530,6 +546,7 @@ impl Part {
             | Self::BusyTime => PartKind::Sum,
             Self::LastError | Self::MemoryRatioMax => PartKind::Latest,
             Self::SwitchedCount | Self::SwitchedTime | Self::UnswitchedCount | Self::UnswitchedTime => PartKind::Sum,
+            Self::SwitchLoadCount | Self::SwitchLoadTime => PartKind::Sum,
             Self::Attempts | Self::RetriedJobs => PartKind::Sum,
             Self::Loads | Self::CacheHits | Self::FailedLoads | Self::LoadSize | Self::MissSize | Self::SizedMissTime => PartKind::Sum,
             Self::InputSize | Self::OutputSize | Self::GpuMemory | Self::MemoryUsed | Self::GpuMemoryUsed => WHOLE,
