@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant as Stopwatch;
 
 use plimsoll_domain::clock::SystemClock;
+use plimsoll_domain::concurrency::packer::Packer;
 use plimsoll_domain::machine::fleet::FleetCache;
 use plimsoll_domain::store::{DirtyMarks, Store};
 use plimsoll_domain::timeline::rebuild::{Pending, Rebuild, rebuild};
@@ -106,5 +107,15 @@ pub async fn run(name: &str, url: &str) {
         took / MONTH_WANTED_S
     );
     worker.release(store.clock().now()).await.unwrap();
+    let (started, mut packer) = (Stopwatch::now(), Packer::new(store.clone()));
+    // The first look only remembers what there is.
+    let mut counted = packer.run_once(store.clock().now()).await.unwrap();
+    loop {
+        match packer.run_once(store.clock().now()).await.unwrap() {
+            0 => break,
+            hours => counted += hours,
+        }
+    }
+    println!("  {name}: {counted} hours packed and counted in {:.0} s", started.elapsed().as_secs_f64());
     store.close().await;
 }
