@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plimsoll_entity::value::time::{HOUR_US, Instant, Step, Window};
+use plimsoll_entity::value::varint::Truncated;
 use rustc_hash::FxHashMap;
 
 use crate::breakdown::dimension::Dimension;
@@ -151,11 +152,11 @@ impl CountedHours {
         stretches
     }
 
-    /// Gives every row of the counted hours, of this set, to `take`, with its hour.
-    async fn rows(&self, sources: Sources<'_>, set: usize, mut take: impl FnMut(i32, kept::PairIds, Cell)) -> Result<(), BreakdownError> {
+    /// Gives the block of every counted hour to `take`.
+    async fn blocks(&self, sources: Sources<'_>, mut take: impl FnMut(i32, &[u8]) -> Result<(), Truncated>) -> Result<(), BreakdownError> {
         for (from, to) in runs(self.hours.iter().copied(), HOURS_PER_READ) {
             for (hour, block) in sources.snapshot.concurrency_hour_list(from, to + 1).await? {
-                kept::rows_of(&block, set, |ids, cell| take(hour, ids, cell)).map_err(StoreError::from)?;
+                take(hour, &block).map_err(StoreError::from)?;
             }
         }
         Ok(())
@@ -196,7 +197,13 @@ async fn answer(
             *whole_us.entry(*ids).or_default() += swept.levels.whole_us(row);
         }
     }
-    hours.rows(sources, hours.set, |_, ids, cell| *whole_us.entry(ids_of(by, ids)).or_default() += u128::from(cell.running_us)).await?;
+    let tile_of = |hour: i32| tiles.partition_point(|tile| tile.start <= Window::of_hour(hour).start) - 1;
+    let mut total = vec![Cell::default(); tiles.len()];
+    let sum = |hour: i32, block: &[u8]| {
+        kept::rows_of(block, 0, |_, cell| total[tile_of(hour)].add(cell))?;
+        kept::rows_of(block, hours.set, |ids, cell| *whole_us.entry(ids_of(by, ids)).or_default() += u128::from(cell.running_us))
+    };
+    hours.blocks(sources, sum).await?;
     if whole_us.len() > ATOMS_MAX {
         return Err(too_many_keys());
     }
@@ -211,19 +218,18 @@ async fn answer(
     // The total comes first.
     let places: FxHashMap<Ids, usize> = table.rows.iter().map(|row| row.ids).zip(1..).collect();
     let mut cells = vec![vec![Cell::default(); tiles.len()]; table.rows.len() + 1];
+    cells[0] = total;
     for swept in swept {
         swept.add_to(&mut cells, tiles, &places)?;
     }
-    let tile_of = |hour: i32| tiles.partition_point(|tile| tile.start <= Window::of_hour(hour).start) - 1;
-    if !hours.hours.is_empty() {
-        hours.rows(sources, 0, |hour, _, cell| cells[0][tile_of(hour)].add(cell)).await?;
-        let add = |hour: i32, ids: kept::PairIds, cell: Cell| {
+    let add = |hour: i32, block: &[u8]| {
+        kept::rows_of(block, hours.set, |ids, cell| {
             if let Some(place) = places.get(&ids_of(by, ids)) {
                 cells[*place][tile_of(hour)].add(cell);
             }
-        };
-        hours.rows(sources, hours.set, add).await?;
-    }
+        })
+    };
+    hours.blocks(sources, add).await?;
     let mut points =
         cells.iter().map(|cells| cells.iter().zip(tiles).map(|(cell, tile)| ConcurrencyFigures::of(*cell, *tile)).collect::<Vec<_>>());
     let total = points.next().unwrap_or_default();
