@@ -28,7 +28,7 @@ fn execution(job: &str, us: i64) -> String {
 
 async fn ingest(server: &Server, line: String) {
     let (status, answer) = server.ingest(line).await.expect("an answer");
-    assert_eq!((status, &answer["acceptedCount"]), (200, &json!(1)), "{answer}");
+    assert_eq!((status, &answer["accepted"]), (200, &json!(1)), "{answer}");
 }
 
 async fn follow(server: &Server, after: Option<&str>, filter: Value) -> Socket {
