@@ -46,7 +46,11 @@ fn documents() -> Vec<(&'static str, String)> {
 
 /// A document for each root field of what can be subscribed to.
 fn subscriptions() -> Vec<(&'static str, &'static str)> {
-    vec![("executionMetrics", "subscription { executionMetrics { asOf } }")]
+    vec![
+        ("executionMetrics", "subscription { executionMetrics { asOf } }"),
+        // Whoever may read it is told of the cursor at once; a subscription without one is silent until a job changes.
+        ("jobUpdates", "subscription { jobUpdates(after: \"none\") { cursor } }"),
+    ]
 }
 
 fn is_forbidden(answer: &Value, field: &str) -> bool {
@@ -84,7 +88,8 @@ async fn every_root_field_is_read_by_its_roles_and_nobody_else() {
             socket.subscribe("1", document, json!({})).await;
             let answer = socket.message().await;
             let refused = answer["type"] == "error" && answer["payload"][0]["extensions"]["code"] == "FORBIDDEN";
-            assert!(refused || answer["type"] == "next" && answer["payload"]["errors"].is_null(), "{answer}");
+            let of_cursor = field == "jobUpdates" && answer["payload"][0]["extensions"]["field"] == "after";
+            assert!(refused || of_cursor || answer["type"] == "next" && answer["payload"]["errors"].is_null(), "{answer}");
             let _ = write!(table, " {role}={}", if refused { "no" } else { "yes" });
         }
         table.push('\n');
