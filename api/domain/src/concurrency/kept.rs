@@ -18,8 +18,24 @@ use crate::store::{ExecutionSpan, ReachingHour};
 /// The sets of dimensions that hours are counted for.
 const SETS: [&[Dimension]; 4] = [&[], &[Dimension::Vm], &[Dimension::Combination], &[Dimension::Vm, Dimension::Combination]];
 
-/// Machine and combination; 0 where unknown or not asked for.
-pub type PairIds = [u32; 2];
+/// The set without dimensions, whose one row is everything.
+pub const EVERYTHING: usize = 0;
+
+/// What a row is about; 0 where unknown or not asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PairIds {
+    /// Machine.
+    pub vm: u32,
+    /// Combination.
+    pub combination: u32,
+}
+
+impl std::hash::Hash for PairIds {
+    // One round in place of two: there are millions to look up.
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.vm) << 32 | u64::from(self.combination));
+    }
+}
 
 /// Which set has these dimensions, in whatever order; none: hours are not counted for them.
 #[must_use]
@@ -50,11 +66,22 @@ pub fn reach_sums(hours: &[ReachingHour], from: i32, to: i32) -> BTreeMap<i32, i
     sums
 }
 
+/// Why an hour cannot be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CannotCount {
+    /// A question about it would be refused as well.
+    #[error(transparent)]
+    TooMany(#[from] TooManyOverlap),
+    /// What was swept is damaged.
+    #[error("what was swept cannot be read")]
+    Damaged(#[from] Truncated),
+}
+
 /// Counts an hour of the executions that reach into it, the latest end first.
 ///
 /// # Errors
-/// [`TooManyOverlap`] when more than `overlap_max` hold at once.
-pub fn count_hour(hour: i32, executions: impl Iterator<Item = ExecutionSpan>, overlap_max: usize) -> Result<Vec<u8>, TooManyOverlap> {
+/// [`CannotCount`] when more than `overlap_max` hold at once.
+pub fn count_hour(hour: i32, executions: impl Iterator<Item = ExecutionSpan>, overlap_max: usize) -> Result<Vec<u8>, CannotCount> {
     let tiles = [Window::of_hour(hour)];
     let mut sweep = Sweep::new(&tiles, overlap_max);
     let mut rows: [BTreeMap<PairIds, u32>; SETS.len()] = Default::default();
@@ -64,7 +91,7 @@ pub fn count_hour(hour: i32, executions: impl Iterator<Item = ExecutionSpan>, ov
         if !stay.is_in(tiles[0]) {
             continue;
         }
-        let ids = [span.key[KeyColumn::Vm as usize], span.key[KeyColumn::Combination as usize]];
+        let ids = PairIds { vm: span.key[KeyColumn::Vm as usize], combination: span.key[KeyColumn::Combination as usize] };
         let next = atoms.len() as u32;
         let atom = *atoms.entry(ids).or_insert(next);
         if atom == next {
@@ -80,8 +107,7 @@ pub fn count_hour(hour: i32, executions: impl Iterator<Item = ExecutionSpan>, ov
         sweep.add(atom, stay)?;
     }
     let levels = sweep.finish();
-    // Blocks that were just written are whole.
-    let cells = levels.cells(|row| Some(row as usize), row_count as usize).unwrap_or_default();
+    let cells = levels.cells(|row| Some(row as usize), row_count as usize)?;
     let cell = |row: u32| cells.get(row as usize).and_then(|cells| cells.first()).copied().unwrap_or_default();
     let mut out = Vec::new();
     for rows in &rows {
@@ -93,13 +119,13 @@ pub fn count_hour(hour: i32, executions: impl Iterator<Item = ExecutionSpan>, ov
 }
 
 fn projected(ids: PairIds, set: &[Dimension]) -> PairIds {
-    let kept = |place: usize, dimension: Dimension| if set.contains(&dimension) { ids[place] } else { 0 };
-    [kept(0, Dimension::Vm), kept(1, Dimension::Combination)]
+    let kept = |id: u32, dimension: Dimension| if set.contains(&dimension) { id } else { 0 };
+    PairIds { vm: kept(ids.vm, Dimension::Vm), combination: kept(ids.combination, Dimension::Combination) }
 }
 
 fn encode(rows: impl Iterator<Item = (PairIds, Cell)>) -> Vec<u8> {
     let (mut out, mut before) = (Vec::new(), 0);
-    for ([vm, combination], cell) in rows {
+    for (PairIds { vm, combination }, cell) in rows {
         put_u64(&mut out, u64::from(vm - before));
         put_u64(&mut out, u64::from(combination));
         put_u64(&mut out, cell.running_us);
@@ -126,7 +152,7 @@ pub fn rows_of(block: &[u8], set: usize, mut take: impl FnMut(PairIds, Cell)) ->
     let mut vm: u32 = 0;
     while !reader.is_empty() {
         vm = vm.checked_add(reader.u32()?).ok_or(Truncated)?;
-        let ids = [vm, reader.u32()?];
+        let ids = PairIds { vm, combination: reader.u32()? };
         take(ids, Cell { running_us: reader.u64()?, running_max: reader.u32()?, waiting_us: reader.u64()?, waiting_max: reader.u32()? });
     }
     Ok(())
@@ -146,9 +172,9 @@ mod tests {
         ExecutionSpan { finished_at: at(finished), started_at: at(started), queued_at: Some(at(started - 5)), key }
     }
 
-    fn told(block: &[u8], set: usize) -> Vec<(PairIds, u64, u32)> {
+    fn told(block: &[u8], set: usize) -> Vec<([u32; 2], u64, u32)> {
         let mut rows = Vec::new();
-        rows_of(block, set, |ids, cell| rows.push((ids, cell.running_us, cell.running_max))).unwrap();
+        rows_of(block, set, |ids, cell| rows.push(([ids.vm, ids.combination], cell.running_us, cell.running_max))).unwrap();
         rows
     }
 

@@ -1,14 +1,14 @@
 //! How many executions run and wait at once, over time.
 //!
-//! Executions are read hour by hour, the latest end first, and swept backwards (`sweep`), so that memory holds one hour of them,
-//! those that overlap one instant, and what the rows had in each tile, in few bytes (`level`); the latter two have a limit. An
-//! execution may end long after the window: `execution_reach` tells which later hours have one that began before the window's end.
+//! Executions are read hour by hour, the latest end first, and swept backwards (`counting`, `sweep`, `level`). An execution may end
+//! long after the window: `execution_reach` tells which later hours have one that began before the window's end.
 //! Past hours are read from their pack (`pack`), which is many times faster than rows. For the dimensions that are asked about most,
 //! past hours are counted once (`kept`), and only what lies between such hours is swept.
 //! Jobs without an execution count as `open_job` says, whether that lies before the snapshot's instant or after it.
 //! Invariants: rows and total of one answer come from one snapshot; an execution counts in each of its rows and once in the total.
 //! Must not know: GraphQL.
 
+pub mod counting;
 pub mod kept;
 pub mod level;
 pub mod open_job;
@@ -20,36 +20,25 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plimsoll_entity::value::time::{HOUR_US, Instant, Step, Window};
-use plimsoll_entity::value::varint::Truncated;
 use rustc_hash::FxHashMap;
 
 use crate::breakdown::dimension::Dimension;
 use crate::breakdown::executions::{Reader, Reading, RowKey, Series, check, tiles};
 use crate::breakdown::filter::Filter;
-use crate::breakdown::gather::{Gathered, Gathering, Ids, Sources, runs};
+use crate::breakdown::gather::{Ids, Sources, runs};
 use crate::breakdown::table::{self, Row};
 use crate::breakdown::{ATOMS_MAX, BreakdownError};
-use crate::cell::part::{Key, KeyColumn};
-use crate::cell::plan::Coarseness;
-use crate::store::{OpenJob, StoreError};
+use crate::store::StoreError;
 
-use level::{Cell, Levels};
-use sweep::{Stay, Sweep};
+use counting::{Counting, Swept, open_jobs};
+use level::Cell;
 
-/// Executions that run or wait at one instant.
-const OVERLAP_MAX: usize = 2_000_000;
-/// Jobs without an execution that count in one window.
-const OPEN_JOBS_MAX: u64 = 200_000;
-/// Bytes of what the rows had in each tile.
-const TILES_SIZE_BYTES_MAX: usize = 256 << 20;
 /// Points of one answer, over all its rows.
 const ANSWER_POINTS_MAX: usize = 2_000_000;
 /// Stretches between counted hours that are swept one by one.
 const STRETCHES_MAX: usize = 24;
 /// Counted hours that are read at a time.
 const HOURS_PER_READ: i32 = 24;
-/// The row of everything.
-const TOTAL: u32 = 0;
 
 /// A question about concurrency.
 #[derive(Clone, Debug)]
@@ -104,7 +93,7 @@ impl Reader {
             counting.read().await?;
             swept.push(counting.finish());
         }
-        answer(sources, asked, &tiles, &hours, &swept).await
+        Answer { sources, asked, tiles: &tiles, hours: &hours, swept: &swept }.series().await
     }
 }
 
@@ -132,7 +121,9 @@ impl CountedHours {
         // Jobs without an execution are not counted in them.
         for job in open_jobs(sources, asked.window, &[]).await? {
             let (first, last) = (job.at.hour(), Instant(job.at.0 + open_job::BELIEVED_US - 1).hour());
-            hours.retain(|hour| !(first..=last).contains(hour));
+            (first..=last).for_each(|hour| {
+                hours.remove(&hour);
+            });
         }
         let counted = Self { set, hours };
         // Each stretch reads what reaches into it: many small ones cost more than one sweep.
@@ -153,253 +144,117 @@ impl CountedHours {
     }
 
     /// Gives the block of every counted hour to `take`.
-    async fn blocks(&self, sources: Sources<'_>, mut take: impl FnMut(i32, &[u8]) -> Result<(), Truncated>) -> Result<(), BreakdownError> {
+    async fn blocks(
+        &self,
+        sources: Sources<'_>,
+        mut take: impl FnMut(i32, &[u8]) -> Result<(), BreakdownError>,
+    ) -> Result<(), BreakdownError> {
         for (from, to) in runs(self.hours.iter().copied(), HOURS_PER_READ) {
             for (hour, block) in sources.snapshot.concurrency_hour_list(from, to + 1).await? {
-                take(hour, &block).map_err(StoreError::from)?;
+                take(hour, &block)?;
             }
         }
         Ok(())
     }
-}
-
-/// The ids of a counted row in the order of the dimensions.
-fn ids_of(by: &[Dimension], [vm, combination]: kept::PairIds) -> Ids {
-    let mut ids = Ids::default();
-    for (id, dimension) in ids.iter_mut().zip(by) {
-        *id = if *dimension == Dimension::Vm { vm } else { combination };
-    }
-    ids
-}
-
-async fn open_jobs(sources: Sources<'_>, window: Window, columns: &[KeyColumn]) -> Result<Vec<OpenJob>, BreakdownError> {
-    let changes = sources.snapshot.open_job_list(open_job::changes_of(window), columns, OPEN_JOBS_MAX + 1).await?;
-    if changes.len() as u64 > OPEN_JOBS_MAX {
-        return Err(BreakdownError::Limit(format!(
-            "more than {OPEN_JOBS_MAX} jobs wait or run without an execution: ask for a shorter window"
-        )));
-    }
-    Ok(open_job::latest(changes))
 }
 
 /// Rows and total, from counted hours and from what was swept between them.
-async fn answer(
-    sources: Sources<'_>,
-    asked: &ConcurrencyQuestion,
-    tiles: &[Window],
-    hours: &CountedHours,
-    swept: &[Swept<'_>],
-) -> Result<Series<ConcurrencyFigures>, BreakdownError> {
-    let ConcurrencyQuestion { window, by, limit } = asked;
-    let mut whole_us: FxHashMap<Ids, u128> = FxHashMap::default();
-    for swept in swept {
-        for (row, ids) in (1_u32..).zip(&swept.rows) {
-            *whole_us.entry(*ids).or_default() += swept.levels.whole_us(row);
-        }
-    }
-    let tile_of = |hour: i32| tiles.partition_point(|tile| tile.start <= Window::of_hour(hour).start) - 1;
-    let mut total = vec![Cell::default(); tiles.len()];
-    let sum = |hour: i32, block: &[u8]| {
-        kept::rows_of(block, 0, |_, cell| total[tile_of(hour)].add(cell))?;
-        kept::rows_of(block, hours.set, |ids, cell| *whole_us.entry(ids_of(by, ids)).or_default() += u128::from(cell.running_us))
-    };
-    hours.blocks(sources, sum).await?;
-    if whole_us.len() > ATOMS_MAX {
-        return Err(too_many_keys());
-    }
-    if whole_us.len().min(*limit).saturating_mul(tiles.len()) > ANSWER_POINTS_MAX {
-        return Err(BreakdownError::Limit(format!(
-            "an answer has at most {ANSWER_POINTS_MAX} points: take a larger step, a shorter window or fewer rows"
-        )));
-    }
-    let mean = |us: u128| us as f64 / window.length_us() as f64;
-    let unordered = whole_us.into_iter().map(|(ids, us)| Row { ids, atoms: Vec::new(), value: Some(mean(us)) }).collect();
-    let table = table::order(sources, by, unordered, *limit).await?;
-    // The total comes first.
-    let places: FxHashMap<Ids, usize> = table.rows.iter().map(|row| row.ids).zip(1..).collect();
-    let mut cells = vec![vec![Cell::default(); tiles.len()]; table.rows.len() + 1];
-    cells[0] = total;
-    for swept in swept {
-        swept.add_to(&mut cells, tiles, &places)?;
-    }
-    let add = |hour: i32, block: &[u8]| {
-        kept::rows_of(block, hours.set, |ids, cell| {
-            if let Some(place) = places.get(&ids_of(by, ids)) {
-                cells[*place][tile_of(hour)].add(cell);
-            }
-        })
-    };
-    hours.blocks(sources, add).await?;
-    let mut points =
-        cells.iter().map(|cells| cells.iter().zip(tiles).map(|(cell, tile)| ConcurrencyFigures::of(*cell, *tile)).collect::<Vec<_>>());
-    let total = points.next().unwrap_or_default();
-    let key: Arc<[Dimension]> = by.clone().into();
-    Ok(Series {
-        window: *window,
-        as_of: sources.snapshot.as_of,
-        tiles: tiles.to_vec(),
-        row_count: table.row_count,
-        rows: table.rows.iter().map(|row| RowKey { by: Arc::clone(&key), ids: row.ids }).zip(points).collect(),
-        total,
-    })
-}
-
-/// A stretch of the window that was swept.
-struct Swept<'t> {
-    /// Keys of the rows after the total.
-    rows: Vec<Ids>,
-    tiles: &'t [Window],
-    levels: Levels<'t>,
-}
-
-impl Swept<'_> {
-    /// Adds its cells to those of the tiles that its pieces lie in.
-    fn add_to(&self, cells: &mut [Vec<Cell>], tiles: &[Window], places: &FxHashMap<Ids, usize>) -> Result<(), BreakdownError> {
-        let place = |row: u32| match row.checked_sub(1) {
-            None => Some(0),
-            Some(row) => places.get(self.rows.get(row as usize)?).copied(),
-        };
-        let own = self.levels.cells(place, cells.len()).map_err(StoreError::from)?;
-        for (cells, own) in cells.iter_mut().zip(own) {
-            for (cell, piece) in own.into_iter().zip(self.tiles) {
-                cells[tiles.partition_point(|tile| tile.start <= piece.start) - 1].add(cell);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A stay and what it counts under; `at` is where its machine stood.
-#[derive(Clone, Copy, Debug)]
-struct Counted {
-    stay: Stay,
-    key: Key,
-    at: Instant,
-}
-
-struct Counting<'a> {
+struct Answer<'a> {
     sources: Sources<'a>,
-    asked: Gathering<'a>,
-    window: Window,
+    asked: &'a ConcurrencyQuestion,
     tiles: &'a [Window],
-    columns: Vec<KeyColumn>,
-    /// Only tells atoms and their keys apart.
-    gathered: Gathered,
-    sweep: Sweep<'a>,
-    /// Keys of the rows after the total, and their places.
-    rows: Vec<Ids>,
-    places: FxHashMap<Ids, u32>,
-    /// Jobs without an execution, the latest end last.
-    jobs: Vec<Counted>,
+    hours: &'a CountedHours,
+    swept: &'a [Swept<'a>],
 }
 
-impl<'a> Counting<'a> {
-    fn new(sources: Sources<'a>, asked: &'a ConcurrencyQuestion, filter: &'a Filter, tiles: &'a [Window]) -> Self {
-        let mut columns: Vec<KeyColumn> = asked.by.iter().map(|dimension| dimension.column()).collect();
-        columns.extend(filter.columns_used());
-        Self {
-            sources,
-            asked: Gathering { tiles: &[], by: &asked.by, filter, parts: &[], coarseness: Coarseness::Facts },
-            window: Window {
-                start: tiles.first().map_or(Instant(0), |tile| tile.start),
-                end: tiles.last().map_or(Instant(0), |tile| tile.end),
-            },
-            tiles,
-            columns,
-            gathered: Gathered::default(),
-            sweep: Sweep::new(tiles, OVERLAP_MAX),
-            rows: Vec::new(),
-            places: FxHashMap::default(),
-            jobs: Vec::new(),
+impl Answer<'_> {
+    async fn series(&self) -> Result<Series<ConcurrencyFigures>, BreakdownError> {
+        let ConcurrencyQuestion { window, by, limit } = self.asked;
+        let (whole_us, total) = self.sums().await?;
+        if whole_us.len().min(*limit).saturating_mul(self.tiles.len()) > ANSWER_POINTS_MAX {
+            return Err(BreakdownError::Limit(format!(
+                "an answer has at most {ANSWER_POINTS_MAX} points: take a larger step, a shorter window or fewer rows"
+            )));
         }
+        let mean = |us: u128| us as f64 / window.length_us() as f64;
+        let unordered = whole_us.into_iter().map(|(ids, us)| Row { ids, atoms: Vec::new(), value: Some(mean(us)) }).collect();
+        let table = table::order(self.sources, by, unordered, *limit).await?;
+        let cells = self.cells(&table.rows, total).await?;
+        let figures = |cells: &Vec<Cell>| cells.iter().zip(self.tiles).map(|(cell, tile)| ConcurrencyFigures::of(*cell, *tile)).collect();
+        let mut points = cells.iter().map(figures);
+        let total = points.next().unwrap_or_default();
+        let key: Arc<[Dimension]> = by.clone().into();
+        Ok(Series {
+            window: *window,
+            as_of: self.sources.snapshot.as_of,
+            tiles: self.tiles.to_vec(),
+            row_count: table.row_count,
+            rows: table.rows.iter().map(|row| RowKey { by: Arc::clone(&key), ids: row.ids }).zip(points).collect(),
+            total,
+        })
     }
 
-    async fn read(&mut self) -> Result<(), BreakdownError> {
-        self.read_jobs().await?;
-        let (start, end) = (self.window.start, self.window.end);
-        for (hour, is_packed) in self.sources.snapshot.execution_reach_list(start.hour(), end).await? {
-            self.read_hour(hour, is_packed).await?;
+    /// Time of those that run by row, and what counted hours have of everything by tile.
+    async fn sums(&self) -> Result<(FxHashMap<Ids, u128>, Vec<Cell>), BreakdownError> {
+        let (mut whole_us, mut total): (FxHashMap<Ids, u128>, _) = (FxHashMap::default(), vec![Cell::default(); self.tiles.len()]);
+        for swept in self.swept {
+            for (row, ids) in (1_u32..).zip(&swept.rows) {
+                *whole_us.entry(*ids).or_default() += swept.levels.whole_us(row);
+            }
         }
-        let jobs = std::mem::take(&mut self.jobs);
-        jobs.iter().rev().try_for_each(|job| self.count(job))
-    }
-
-    async fn read_jobs(&mut self) -> Result<(), BreakdownError> {
-        let jobs = open_jobs(self.sources, self.window, &self.columns).await?;
-        let counted = jobs.iter().map(|job| Counted { stay: open_job::stay(job), key: job.key, at: job.at });
-        self.jobs = counted.filter(|job| job.stay.is_in(self.window)).collect();
-        self.jobs.sort_unstable_by_key(|job| job.stay.finished_at);
-        let jobs: Vec<Key> = self.jobs.iter().map(|job| job.key).collect();
-        self.learn(&jobs).await
-    }
-
-    /// Executions that finished in an hour.
-    async fn read_hour(&mut self, hour: i32, is_packed: bool) -> Result<(), BreakdownError> {
-        let snapshot = self.sources.snapshot;
-        let spans = if is_packed {
-            let block = snapshot.execution_pack(hour).await?.ok_or(StoreError::Inconsistent("pack"))?;
-            pack::decode(hour, &block).map_err(StoreError::from)?
-        } else {
-            snapshot.execution_span_list(Window::of_hour(hour), self.window.end, &self.columns).await?
+        // By pair as they come: there are as many rows as hours x keys, and the ids of a row are four times as long.
+        let mut by_pair: FxHashMap<kept::PairIds, u128> = FxHashMap::default();
+        let sum = |hour: i32, block: &[u8]| {
+            let of_row = |pair, cell: Cell| *by_pair.entry(pair).or_default() += u128::from(cell.running_us);
+            kept::rows_of(block, self.hours.set, of_row).map_err(StoreError::from)?;
+            kept::rows_of(block, kept::EVERYTHING, |_, cell| total[self.tile_of(hour)].add(cell)).map_err(StoreError::from)?;
+            if by_pair.len() > ATOMS_MAX { Err(too_many_keys()) } else { Ok(()) }
         };
-        let mut executions: Vec<Counted> = spans
-            .into_iter()
-            .map(|span| Counted {
-                stay: Stay { queued_at: span.queued_at, started_at: span.started_at, finished_at: span.finished_at },
-                key: span.key,
-                at: span.finished_at,
-            })
-            .filter(|execution| execution.stay.is_in(self.window))
-            .collect();
-        executions.sort_unstable_by_key(|execution| std::cmp::Reverse(execution.stay.finished_at));
-        let keys: Vec<Key> = executions.iter().map(|execution| execution.key).collect();
-        self.learn(&keys).await?;
-        for execution in &executions {
-            while let Some(job) = self.jobs.pop_if(|job| job.stay.finished_at >= execution.stay.finished_at) {
-                self.count(&job)?;
-            }
-            self.count(execution)?;
-        }
-        if self.sweep.size_bytes() > TILES_SIZE_BYTES_MAX {
-            return Err(too_many_keys());
-        }
-        Ok(())
+        self.hours.blocks(self.sources, sum).await?;
+        by_pair.into_iter().for_each(|(pair, us)| *whole_us.entry(self.ids_of(pair)).or_default() += us);
+        Ok((whole_us, total))
     }
 
-    async fn learn(&mut self, keys: &[Key]) -> Result<(), BreakdownError> {
-        let combinations = keys.iter().map(|key| key[KeyColumn::Combination as usize]).filter(|id| *id != 0);
-        self.gathered.learn(self.sources, self.asked.filter, combinations).await
+    /// The cells of everything, which come first, and of these rows, by tile.
+    async fn cells(&self, rows: &[Row], total: Vec<Cell>) -> Result<Vec<Vec<Cell>>, BreakdownError> {
+        let places: FxHashMap<Ids, usize> = rows.iter().map(|row| row.ids).zip(1..).collect();
+        let mut cells = vec![vec![Cell::default(); self.tiles.len()]; rows.len() + 1];
+        cells[0] = total;
+        for swept in self.swept {
+            swept.add_to(&mut cells, self.tiles, &places)?;
+        }
+        let pairs: FxHashMap<kept::PairIds, usize> = rows.iter().map(|row| self.pair_of(&row.ids)).zip(1..).collect();
+        let add = |hour: i32, block: &[u8]| {
+            let tile = self.tile_of(hour);
+            let of_row = |pair, cell| {
+                if let Some(place) = pairs.get(&pair) {
+                    cells[*place][tile].add(cell);
+                }
+            };
+            Ok(kept::rows_of(block, self.hours.set, of_row).map_err(StoreError::from)?)
+        };
+        self.hours.blocks(self.sources, add).await?;
+        Ok(cells)
     }
 
-    fn count(&mut self, counted: &Counted) -> Result<(), BreakdownError> {
-        let Some(atom) = self.gathered.atom(self.sources, &self.asked, &counted.key, 0, counted.at) else { return Ok(()) };
-        if atom as usize == self.sweep.atoms() {
-            self.push_atom(atom)?;
+    /// The ids of a counted row in the order of the dimensions.
+    fn ids_of(&self, kept::PairIds { vm, combination }: kept::PairIds) -> Ids {
+        let mut ids = Ids::default();
+        for (id, dimension) in ids.iter_mut().zip(&self.asked.by) {
+            *id = if *dimension == Dimension::Vm { vm } else { combination };
         }
-        self.sweep
-            .add(atom, counted.stay)
-            .map_err(|source| BreakdownError::Limit(format!("{source} at one instant: ask for a shorter window or a narrower filter")))
+        ids
     }
 
-    fn push_atom(&mut self, atom: u32) -> Result<(), BreakdownError> {
-        let mut of_atom = vec![TOTAL];
-        for ids in table::rows_of(&self.gathered.atoms[atom as usize], self.asked.by, &self.gathered.combinations) {
-            let next = self.rows.len() as u32 + 1;
-            let row = *self.places.entry(ids).or_insert(next);
-            if row == next {
-                self.rows.push(ids);
-            }
-            of_atom.push(row);
-        }
-        if self.rows.len() > ATOMS_MAX || self.sweep.atoms() > ATOMS_MAX {
-            return Err(too_many_keys());
-        }
-        self.sweep.push_atom(of_atom, self.rows.len() + 1);
-        Ok(())
+    /// The other way round.
+    fn pair_of(&self, ids: &Ids) -> kept::PairIds {
+        let of = |wanted: Dimension| self.asked.by.iter().zip(ids).find(|(dimension, _)| **dimension == wanted).map_or(0, |(_, id)| *id);
+        kept::PairIds { vm: of(Dimension::Vm), combination: of(Dimension::Combination) }
     }
 
-    fn finish(self) -> Swept<'a> {
-        Swept { rows: self.rows, tiles: self.tiles, levels: self.sweep.finish() }
+    /// The tile in which an hour lies.
+    fn tile_of(&self, hour: i32) -> usize {
+        self.tiles.partition_point(|tile| tile.start <= Window::of_hour(hour).start) - 1
     }
 }
 

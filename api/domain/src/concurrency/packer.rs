@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use plimsoll_entity::value::time::{Instant, Window};
 
+use super::counting::OVERLAP_MAX;
 use super::kept::{count_hour, reach_sums};
-use super::{OVERLAP_MAX, pack};
+use super::pack;
 use crate::cell::part::KeyColumn;
 use crate::store::{ExecutionSpan, ReachingHour, Snapshot, Store, StoreError};
 
@@ -47,6 +48,8 @@ pub struct Packer {
     seen: HashMap<i32, i64>,
     /// Executions that reach into the hours that are not counted, at the last look.
     seen_reach: HashMap<i32, i64>,
+    /// Executions that reach into the hours that cannot be counted.
+    refused: HashMap<i32, i64>,
     /// The newest commit and the hour at which there was nothing left to do.
     settled: Option<(u64, i32)>,
 }
@@ -55,7 +58,8 @@ impl Packer {
     /// A packer of this store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, executions_least: EXECUTIONS_LEAST, seen: HashMap::new(), seen_reach: HashMap::new(), settled: None }
+        let (seen, seen_reach, refused) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { store, executions_least: EXECUTIONS_LEAST, seen, seen_reach, refused, settled: None }
     }
 
     /// Packs hours with at least so many executions.
@@ -112,7 +116,10 @@ impl Packer {
         let known: HashMap<i32, i64> = snapshot.concurrency_hour_sums(from, to).await?.into_iter().collect();
         let open: Vec<ReachingHour> = hours.iter().filter(|reaching| reaching.hour >= to).copied().collect();
         let open = reach_sums(&open, from, to);
-        let is_due = |(hour, sum): &(i32, i64)| *sum >= self.executions_least && !open.contains_key(hour) && known.get(hour) != Some(sum);
+        let is_due = |(hour, sum): &(i32, i64)| {
+            let is_as = |of: &HashMap<i32, i64>| of.get(hour) == Some(sum);
+            *sum >= self.executions_least && !open.contains_key(hour) && !is_as(&known) && !is_as(&self.refused)
+        };
         let due: BTreeMap<i32, i64> = reach_sums(&hours, from, to).into_iter().filter(is_due).collect();
         let is_quiet = |(hour, sum): &(&i32, &i64)| self.seen_reach.get(*hour) == Some(*sum);
         let quiet: Vec<(i32, i64)> = due.iter().rev().filter(is_quiet).take(COUNTED_PER_RUN).map(|(hour, sum)| (*hour, *sum)).collect();
@@ -120,9 +127,12 @@ impl Packer {
         let mut counted = Vec::with_capacity(quiet.len());
         for (hour, sum) in quiet {
             let executions = executions_in(&snapshot, &hours, hour).await?;
-            // Too many at once to be counted: a question about them is refused as well.
-            if let Ok(block) = count_hour(hour, executions.into_iter(), OVERLAP_MAX) {
-                counted.push((hour, sum, block));
+            match count_hour(hour, executions.into_iter(), OVERLAP_MAX) {
+                Ok(block) => counted.push((hour, sum, block)),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, hour, executions = sum, "cannot count an hour");
+                    self.refused.insert(hour, sum);
+                }
             }
             self.seen_reach.remove(&hour);
         }
