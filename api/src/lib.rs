@@ -37,7 +37,7 @@ use auth::jwks::JwksError;
 use auth::jwt::ClaimPolicy;
 use config::Config;
 use graphql::query::service::ServiceConfig;
-use graphql::subscription::execution_metrics::Live;
+use graphql::subscription::live::Live;
 use http::graphql::{EventSenders, GraphqlEndpoint};
 use http::health::{Component, Readiness};
 use http::ingest::{Ingest, IngestLimits};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_graphql::{Request, Variables};
 use plimsoll::auth::Caller;
 use plimsoll::graphql::query::service::ServiceConfig;
-use plimsoll::graphql::subscription::execution_metrics::Live;
+use plimsoll::graphql::subscription::live::Live;
 use plimsoll::graphql::{PlimsollSchema, schema};
 use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::clock::FixedClock;

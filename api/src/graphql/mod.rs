@@ -30,7 +30,7 @@ use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
 use query::timelines::TimelineQuery;
 use subscription::Subscription;
-use subscription::execution_metrics::Live;
+use subscription::live::Live;
 
 /// Deeper than the gate's depth, so that the gate's limit is the one that is met.
 const RECURSION_MAX: usize = 64;

@@ -35,7 +35,7 @@ impl Commits {
         (commits.clone(), CommitsFollower { commits, bus, store })
     }
 
-    /// The highest number that was heard of, and each rise of it. It may be wrong: a snapshot knows.
+    /// The number that was heard of last, and each change of it: it rises, but for a hint that was wrong. A snapshot knows.
     #[must_use]
     pub fn heard(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
@@ -46,18 +46,19 @@ impl CommitsFollower {
     /// Listens and looks until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut heard = self.bus.heard();
+        let mut bus_lives = true;
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                changed = heard.changed() => match changed {
+                changed = heard.changed(), if bus_lives => match changed {
                     Ok(()) => {
                         let number = *heard.borrow_and_update();
                         self.tell(number, "bus");
                     }
-                    // The bus is gone; what is left is the database.
-                    Err(_) => heard = self.bus.heard(),
+                    // What is left is the database.
+                    Err(_) => bus_lives = false,
                 },
                 _ = looks.tick() => {
                     if let Some(Err(error)) = stop.run_until_cancelled(self.look()).await {
@@ -69,9 +70,21 @@ impl CommitsFollower {
     }
 
     async fn look(&self) -> Result<(), StoreError> {
-        if self.commits.0.receiver_count() > 0 {
-            self.tell(self.store.snapshot().await?.commit_number().await?, "look");
+        if self.commits.0.receiver_count() == 0 {
+            return Ok(());
         }
+        let told = *self.commits.0.borrow();
+        let number = self.store.snapshot().await?.commit_number().await?;
+        // What was told before the look began and is not in it was wrong, or the database has gone back: it would outshout every
+        // commit until it is reached.
+        if number < told {
+            self.commits.0.send_if_modified(|known| {
+                let is_wrong = *known == told;
+                *known = if is_wrong { number } else { *known };
+                is_wrong
+            });
+        }
+        self.tell(number, "look");
         Ok(())
     }
 

@@ -22,8 +22,10 @@ pub struct Trailing {
 pub struct Answered {
     /// The instant of its snapshot.
     pub as_of: Instant,
-    /// The number of the newest commit in it, or that was heard of before it began.
+    /// The number of the newest commit in it.
     pub commit_number: u64,
+    /// The number that had been heard of when its snapshot began: a hint that was wrong is worth no second look.
+    pub heard: u64,
     /// When the window shows something else even if nothing is committed.
     pub changes_at: Option<Instant>,
 }
@@ -54,7 +56,7 @@ impl Trailing {
     /// while there is nothing to wait for but news.
     #[must_use]
     pub fn wait_us(self, answered: Answered, heard: u64, now: Instant) -> Option<i64> {
-        let due_at = if heard > answered.commit_number { Some(answered.as_of) } else { answered.changes_at };
+        let due_at = if heard != answered.heard && heard > answered.commit_number { Some(answered.as_of) } else { answered.changes_at };
         let at = due_at?.0.max(answered.as_of.0 + self.interval_us);
         Some((at - now.0).max(0))
     }
@@ -103,11 +105,15 @@ mod tests {
 
     #[test]
     fn answers_keep_their_distance_and_news_do_not_wait_longer() {
-        let answered = Answered { as_of: Instant(100 * S), commit_number: 5, changes_at: None };
+        let answered = Answered { as_of: Instant(100 * S), commit_number: 5, heard: 5, changes_at: None };
         assert_eq!(TRAILING.wait_us(answered, 5, Instant(100 * S)), None);
         assert_eq!(TRAILING.wait_us(answered, 4, Instant(200 * S)), None);
         assert_eq!(TRAILING.wait_us(answered, 6, Instant(100 * S + 300_000)), Some(700_000));
         assert_eq!(TRAILING.wait_us(answered, 6, Instant(200 * S)), Some(0));
+        // A hint of a commit that there is not: no look follows from it, and none is missed because of it.
+        let fooled = Answered { heard: 9, ..answered };
+        assert_eq!(TRAILING.wait_us(fooled, 9, Instant(200 * S)), None);
+        assert_eq!(TRAILING.wait_us(fooled, 6, Instant(200 * S)), Some(0));
         let leaving = Answered { changes_at: Some(Instant(150 * S)), ..answered };
         assert_eq!(TRAILING.wait_us(leaving, 5, Instant(101 * S)), Some(49 * S));
         assert_eq!(TRAILING.wait_us(leaving, 6, Instant(101 * S)), Some(0));

@@ -1,6 +1,7 @@
 //! Figures of executions over a trailing window, while they change.
 
-use std::sync::Arc;
+use std::fmt::{self, Write as _};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::time::Duration;
 
 use async_graphql::{Context, Result, Subscription};
@@ -10,63 +11,25 @@ use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::breakdown::executions::{Breakdown, ExecutionOrder, ExecutionQuestion, Reader, Reading, check};
 use plimsoll_domain::breakdown::figures::ExecutionFigures;
 use plimsoll_domain::cell::part::Part;
-use plimsoll_domain::live::commits::Commits;
 use plimsoll_domain::live::trailing::{Answered, Trailing, seconds_us};
-use plimsoll_domain::store::Passing;
-use plimsoll_entity::value::time::{Instant, Window};
-use tokio::sync::{Semaphore, watch};
+use plimsoll_domain::store::{Passing, Snapshot};
+use plimsoll_entity::value::time::Window;
+use tokio::sync::watch;
 
 use crate::graphql::ask::{AskedFilter as _, dimensions};
-use crate::graphql::error::{bad_input, internal, of_breakdown, of_store};
+use crate::graphql::error::{bad_input, of_breakdown, of_store};
 use crate::graphql::guard;
-use crate::graphql::heavy::{heavy, rows_limit};
-use crate::graphql::subscription::{Patience, interval_us};
+use crate::graphql::heavy::rows_limit;
+use crate::graphql::subscription::interval_us;
+use crate::graphql::subscription::live::{Live, Patience};
 use crate::graphql::types::enums::ExecutionDimension;
 use crate::graphql::types::execution_stats::{ExecutionBreakdown, parts_asked};
 use crate::graphql::types::filter::ExecutionFilter;
 
-/// Subscriptions that read the database at once: half of its connections stay free for queries.
-const READS_MAX: usize = 4;
 /// Longest trailing window, in seconds: that of a breakdown.
 const TRAILING_SECONDS_MAX: i64 = WINDOW_DAYS_MAX * 86_400;
 /// How long a wait may be before the clock is looked at again: it need not agree with that of the timer.
 const WAIT_MAX: Duration = Duration::from_secs(1);
-
-/// What live subscriptions share.
-#[derive(Clone, Debug)]
-pub struct Live {
-    /// Tells of commits.
-    pub commits: Commits,
-    reads: Arc<Semaphore>,
-}
-
-impl Live {
-    /// Over what tells of commits.
-    #[must_use]
-    pub fn new(commits: Commits) -> Self {
-        Self { commits, reads: Arc::new(Semaphore::new(READS_MAX)) }
-    }
-
-    /// Looks at a new reading, when it is this look's turn.
-    ///
-    /// # Errors
-    /// What the look says.
-    pub async fn read<T: Send + 'static>(
-        &self,
-        reader: &Reader,
-        look: impl AsyncFnOnce(&Reading) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(internal)?;
-        let reader = reader.clone();
-        heavy(move || async move {
-            // Given back when the work is done, also when nobody waits for it any more.
-            let _permit = permit;
-            let reading = reader.begin().await.map_err(of_store)?;
-            look(&reading).await
-        })
-        .await
-    }
-}
 
 /// Subscriptions about executions.
 #[derive(Default)]
@@ -132,7 +95,8 @@ struct Watching {
     live: Live,
     heard: watch::Receiver<u64>,
     question: Question,
-    last: Option<(Answered, Figures)>,
+    /// What the last answer held, and the digest of its figures.
+    last: Option<(Answered, u64)>,
 }
 
 fn metrics(reader: Reader, live: Live, question: Question) -> impl Stream<Item = Result<ExecutionBreakdown>> {
@@ -154,16 +118,15 @@ impl Watching {
             self.until_due().await;
             let heard = *self.heard.borrow_and_update();
             let mut patience = Patience::default();
-            let (mut answered, figures) = loop {
-                match self.look().await {
+            let (answered, figures) = loop {
+                match self.look(heard).await {
                     Ok(looked) => break looked,
                     Err(error) => patience.bear(error).await?,
                 }
             };
-            // A hint that the database knows nothing of must not make us look again and again.
-            answered.commit_number = answered.commit_number.max(heard);
-            let is_news = self.last.as_ref().is_none_or(|(_, last)| !is_same(last, &figures));
-            self.last = Some((answered, figures.clone()));
+            let digest = digest(&figures);
+            let is_news = self.last.is_none_or(|(_, last)| last != digest);
+            self.last = Some((answered, digest));
             if is_news {
                 return Ok(figures);
             }
@@ -172,10 +135,10 @@ impl Watching {
 
     /// Waits until the window may show something else, and the interval is over.
     async fn until_due(&mut self) {
-        let Some((answered, _)) = &self.last else { return };
+        let Some((answered, _)) = self.last else { return };
         loop {
             let heard = *self.heard.borrow_and_update();
-            let wait_us = self.question.trailing.wait_us(*answered, heard, self.reader.store.clock().now());
+            let wait_us = self.question.trailing.wait_us(answered, heard, self.reader.store.clock().now());
             let wait = match wait_us {
                 Some(us) if us <= 0 => return,
                 Some(us) => Duration::from_micros(us.unsigned_abs()).min(WAIT_MAX),
@@ -186,8 +149,7 @@ impl Watching {
         }
     }
 
-    async fn look(&self) -> Result<(Answered, Figures)> {
-        metrics::counter!("plimsoll_live_looks_total", "field" => "executionMetrics").increment(1);
+    async fn look(&self, heard: u64) -> Result<(Answered, Figures)> {
         let (reader, question) = (self.reader.clone(), self.question.clone());
         let look = async move |reading: &Reading| {
             let as_of = reading.snapshot.as_of;
@@ -195,22 +157,34 @@ impl Watching {
             let filter = question.filter.clone().ids(reading).await?;
             let asked = ExecutionQuestion { window, by: question.by.clone(), parts: question.parts.clone(), limit: question.limit };
             let figures = reader.execution_breakdown(reading, &asked, &filter, ExecutionOrder::Executions).await.map_err(of_breakdown)?;
-            Ok((answered(&reading.snapshot, &question, as_of, window).await?, figures))
+            Ok((answered(&reading.snapshot, &question, window, heard).await?, figures))
         };
-        self.live.read(&self.reader, look).await
+        self.live.read(&self.reader, "executionMetrics", look).await
     }
 }
 
-async fn answered(snapshot: &plimsoll_domain::store::Snapshot, question: &Question, as_of: Instant, window: Window) -> Result<Answered> {
+async fn answered(snapshot: &Snapshot, question: &Question, window: Window, heard: u64) -> Result<Answered> {
+    let as_of = snapshot.as_of;
     let mut edges = Vec::new();
     for passing in question.passing() {
         edges.push(snapshot.window_edges(*passing, window).await.map_err(of_store)?);
     }
     let commit_number = snapshot.commit_number().await.map_err(of_store)?;
-    Ok(Answered { as_of, commit_number, changes_at: question.trailing.changes_at(as_of, &edges, question.is_by_minute()) })
+    Ok(Answered { as_of, commit_number, heard, changes_at: question.trailing.changes_at(as_of, &edges, question.is_by_minute()) })
 }
 
-/// Whether two answers show the same figures, whatever their windows.
-fn is_same(one: &Figures, other: &Figures) -> bool {
-    one.row_count == other.row_count && one.rows == other.rows && one.other == other.other && one.total == other.total
+/// A digest of the figures, whatever their window: a subscription remembers no more of its last answer, however many rows it has.
+fn digest(figures: &Figures) -> u64 {
+    struct Digest(DefaultHasher);
+    impl fmt::Write for Digest {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.write(text.as_bytes());
+            Ok(())
+        }
+    }
+    let Figures { row_count, rows, other, total, .. } = figures;
+    let mut digest = Digest(DefaultHasher::new());
+    // Writing into a digest cannot fail.
+    let _ = write!(digest, "{row_count:?}{rows:?}{other:?}{total:?}");
+    digest.0.finish()
 }

@@ -10,8 +10,7 @@ use plimsoll_domain::job::updates::{Position, Step, updates};
 use plimsoll_domain::store;
 use tokio::sync::watch;
 
-use super::Patience;
-use super::execution_metrics::Live;
+use super::live::{Live, Patience};
 use crate::graphql::connection::{read_cursor, write_cursor};
 use crate::graphql::error::{internal, of_breakdown, of_store};
 use crate::graphql::guard;
@@ -93,10 +92,9 @@ impl Following {
     }
 
     async fn look(&self) -> Result<Step> {
-        metrics::counter!("plimsoll_live_looks_total", "field" => LIST).increment(1);
         let (filter, after) = (self.filter.clone(), self.after);
         self.live
-            .read(&self.reader, async move |reading| {
+            .read(&self.reader, LIST, async move |reading| {
                 // Anew each time: a name that nobody had may have come.
                 let (filter, states) = filter.resolve(reading).await?;
                 updates(reading, &filter, states.as_deref(), after).await.map_err(of_breakdown)
