@@ -6,6 +6,8 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
+use crate::statements::{execute, keep_dense};
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -123,16 +125,9 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let connection = manager.get_connection();
-        for template in TABLES {
-            connection.execute_unprepared(&render(template, connection.get_database_backend())).await?;
-        }
-        if connection.get_database_backend() == DbBackend::Postgres {
-            // Blocks are dense already: trying to compress them costs time and saves nothing.
-            connection.execute_unprepared("ALTER TABLE cell ALTER COLUMN block SET STORAGE EXTERNAL").await?;
-            connection.execute_unprepared("ALTER TABLE cell_delta ALTER COLUMN block SET STORAGE EXTERNAL").await?;
-        }
-        Ok(())
+        execute(manager, TABLES).await?;
+        keep_dense(manager, "cell", "block").await?;
+        keep_dense(manager, "cell_delta", "block").await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

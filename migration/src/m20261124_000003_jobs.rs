@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use crate::m20261124_000001_foundation::render;
+use crate::statements::execute;
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -28,17 +28,10 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let connection = manager.get_connection();
-        for template in TABLES {
-            connection.execute_unprepared(&render(template, connection.get_database_backend())).await?;
-        }
-        Ok(())
+        execute(manager, TABLES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for sql in DROPS {
-            manager.get_connection().execute_unprepared(sql).await?;
-        }
-        Ok(())
+        execute(manager, DROPS).await
     }
 }

@@ -2,9 +2,8 @@
 //! many they are; when they waited and ran, packed.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::m20261124_000001_foundation::render;
+use crate::statements::{execute, keep_dense};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -23,18 +22,11 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let connection = manager.get_connection();
-        for template in STATEMENTS {
-            connection.execute_unprepared(&render(template, connection.get_database_backend())).await?;
-        }
-        if connection.get_database_backend() == DbBackend::Postgres {
-            connection.execute_unprepared("ALTER TABLE execution_pack ALTER COLUMN block SET STORAGE EXTERNAL").await?;
-        }
-        Ok(())
+        execute(manager, STATEMENTS).await?;
+        keep_dense(manager, "execution_pack", "block").await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared("DROP TABLE execution_pack").await?;
-        manager.get_connection().execute_unprepared("DROP TABLE execution_reach").await.map(|_| ())
+        execute(manager, &["DROP TABLE execution_pack", "DROP TABLE execution_reach"]).await
     }
 }

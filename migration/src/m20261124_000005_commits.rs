@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::statements::execute;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -12,11 +14,10 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let insert = "INSERT INTO counter (name, value) VALUES ('commits', 0)";
-        manager.get_connection().execute_unprepared(insert).await.map(|_| ())
+        execute(manager, &["INSERT INTO counter (name, value) VALUES ('commits', 0)"]).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared("DELETE FROM counter WHERE name = 'commits'").await.map(|_| ())
+        execute(manager, &["DELETE FROM counter WHERE name = 'commits'"]).await
     }
 }

@@ -2,13 +2,17 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::statements::execute;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Codes of the families of loads.
-const FAMILIES: [i16; 2] = [6, 7];
-/// Microseconds of a day.
-const DAY_US: i64 = 86_400_000_000;
+const STATEMENTS: &[&str] = &[
+    "CREATE TABLE cell_rebuild (family SMALLINT NOT NULL, day INTEGER NOT NULL, PRIMARY KEY (family, day))",
+    // Both families of loads; a day has 86,400,000,000 microseconds.
+    "INSERT INTO cell_rebuild (family, day) SELECT DISTINCT 6, finished_at / 86400000000 FROM checkpoint_load",
+    "INSERT INTO cell_rebuild (family, day) SELECT DISTINCT 7, finished_at / 86400000000 FROM checkpoint_load",
+];
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
@@ -17,20 +21,10 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let connection = manager.get_connection();
-        connection
-            .execute_unprepared("CREATE TABLE cell_rebuild (family SMALLINT NOT NULL, day INTEGER NOT NULL, PRIMARY KEY (family, day))")
-            .await?;
-        for family in FAMILIES {
-            // Division rounds towards 0, days do not.
-            let days = format!("(finished_at - ((finished_at % {DAY_US}) + {DAY_US}) % {DAY_US}) / {DAY_US}");
-            let insert = format!("INSERT INTO cell_rebuild (family, day) SELECT DISTINCT {family}, {days} FROM checkpoint_load");
-            connection.execute_unprepared(&insert).await?;
-        }
-        Ok(())
+        execute(manager, STATEMENTS).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared("DROP TABLE cell_rebuild").await.map(|_| ())
+        execute(manager, &["DROP TABLE cell_rebuild"]).await
     }
 }

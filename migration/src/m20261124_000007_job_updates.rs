@@ -1,9 +1,8 @@
 //! Which jobs each commit changed, in the order of commits: what is told of jobs as they change is read from here.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::m20261124_000001_foundation::render;
+use crate::statements::{execute, keep_dense};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -21,18 +20,11 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let connection = manager.get_connection();
-        for template in STATEMENTS {
-            connection.execute_unprepared(&render(template, connection.get_database_backend())).await?;
-        }
-        if connection.get_database_backend() == DbBackend::Postgres {
-            connection.execute_unprepared("ALTER TABLE job_update ALTER COLUMN entries SET STORAGE EXTERNAL").await?;
-        }
-        Ok(())
+        execute(manager, STATEMENTS).await?;
+        keep_dense(manager, "job_update", "entries").await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared("DROP TABLE job_update").await?;
-        manager.get_connection().execute_unprepared("DELETE FROM counter WHERE name = 'job_updates_forgotten'").await.map(|_| ())
+        execute(manager, &["DROP TABLE job_update", "DELETE FROM counter WHERE name = 'job_updates_forgotten'"]).await
     }
 }

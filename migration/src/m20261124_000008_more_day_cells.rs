@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::statements::execute;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -13,7 +15,7 @@ impl MigrationTrait for Migration {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         // 1: of timelines.
-        manager.get_connection().execute_unprepared("DELETE FROM derived_day WHERE kind = 1").await.map(|_| ())
+        execute(manager, &["DELETE FROM derived_day WHERE kind = 1"]).await
     }
 
     async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {

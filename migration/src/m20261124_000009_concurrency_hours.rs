@@ -1,9 +1,8 @@
 //! How many executions ran and waited at once in past hours, so that a month need not be swept for each question.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::m20261124_000001_foundation::render;
+use crate::statements::{execute, keep_dense};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -18,15 +17,11 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let connection = manager.get_connection();
-        connection.execute_unprepared(&render(TABLE, connection.get_database_backend())).await?;
-        if connection.get_database_backend() == DbBackend::Postgres {
-            connection.execute_unprepared("ALTER TABLE concurrency_hour ALTER COLUMN block SET STORAGE EXTERNAL").await?;
-        }
-        Ok(())
+        execute(manager, &[TABLE]).await?;
+        keep_dense(manager, "concurrency_hour", "block").await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared("DROP TABLE concurrency_hour").await.map(|_| ())
+        execute(manager, &["DROP TABLE concurrency_hour"]).await
     }
 }
