@@ -80,6 +80,29 @@ pub struct Breakdown<F> {
     pub total: F,
 }
 
+impl<F> Breakdown<F> {
+    /// From the rows of a table, which `limit` has cut, and what atoms come to; there are `atoms` of them.
+    pub fn of(
+        reading: &Reading,
+        window: Window,
+        by: &[Dimension],
+        table: &table::Table,
+        atoms: usize,
+        figures: impl Fn(&[u32]) -> F,
+    ) -> Self {
+        let by: Arc<[Dimension]> = by.into();
+        let all: Vec<u32> = (0..atoms as u32).collect();
+        Self {
+            window,
+            as_of: reading.snapshot.as_of,
+            row_count: table.row_count,
+            rows: table.rows.iter().map(|row| (RowKey { by: Arc::clone(&by), ids: row.ids }, figures(&row.atoms))).collect(),
+            other: (table.row_count > table.rows.len()).then(|| figures(&table.other)),
+            total: figures(&all),
+        }
+    }
+}
+
 /// A series.
 #[derive(Clone, Debug)]
 pub struct Series<F> {

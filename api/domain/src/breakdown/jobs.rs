@@ -4,14 +4,13 @@
 //! snapshot still has marked are worked out. Invariant: every plan gives the same answer. Must not know: GraphQL.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
 use plimsoll_entity::value::time::{DAY_US, Instant, Step, Window};
 
 use super::BreakdownError;
 use super::dimension::Dimension;
-use super::executions::{Breakdown, Reader, Reading, RowKey, check};
+use super::executions::{Breakdown, Reader, Reading, check};
 use super::filter::Filter;
 use super::gather::{Gathered, Gathering, chunk_of, runs, wanted};
 use super::job_figures::{JobFigures, job_figures};
@@ -109,17 +108,7 @@ impl Reader {
         let mut rows = table::rows(&gathered.atoms, &asked.by, &gathered.combinations);
         rows.iter_mut().for_each(|row| row.value = order.value(&job_figures(&gathered, &row.atoms)));
         let table = table::order(reading.sources(), &asked.by, rows, asked.limit).await?;
-        let by: Arc<[Dimension]> = asked.by.clone().into();
-        let row = |row: &table::Row| (RowKey { by: Arc::clone(&by), ids: row.ids }, job_figures(&gathered, &row.atoms));
-        let all: Vec<u32> = (0..gathered.atoms.len() as u32).collect();
-        Ok(Breakdown {
-            window: asked.window,
-            as_of: reading.snapshot.as_of,
-            row_count: table.row_count,
-            rows: table.rows.iter().map(row).collect(),
-            other: (table.row_count > table.rows.len()).then(|| job_figures(&gathered, &table.other)),
-            total: job_figures(&gathered, &all),
-        })
+        Ok(Breakdown::of(reading, asked.window, &asked.by, &table, gathered.atoms.len(), |atoms| job_figures(&gathered, atoms)))
     }
 }
 

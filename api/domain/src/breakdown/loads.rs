@@ -4,13 +4,12 @@
 //! [`LoadFact`](crate::store::LoadFact)). Must not know: GraphQL, what loads cost.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use plimsoll_entity::value::time::{SECOND_US, Window};
 
 use super::BreakdownError;
 use super::dimension::Dimension;
-use super::executions::{Breakdown, Reader, Reading, RowKey, check};
+use super::executions::{Breakdown, Reader, Reading, check};
 use super::figures::{Distribution, Merged, distribution, distribution_of, ratio, sum_of};
 use super::filter::Filter;
 use super::gather::{Gathered, Gathering};
@@ -162,17 +161,7 @@ impl Reader {
         let mut rows = table::rows(&gathered.atoms, &asked.by, &gathered.combinations);
         rows.iter_mut().for_each(|row| row.value = order.value(&gathered, &row.atoms));
         let table = table::order(reading.sources(), &asked.by, rows, asked.limit).await?;
-        let by: Arc<[Dimension]> = asked.by.clone().into();
-        let row = |row: &table::Row| (RowKey { by: Arc::clone(&by), ids: row.ids }, load_figures(&gathered, &row.atoms));
-        let all: Vec<u32> = (0..gathered.atoms.len() as u32).collect();
-        Ok(Breakdown {
-            window: asked.window,
-            as_of: reading.snapshot.as_of,
-            row_count: table.row_count,
-            rows: table.rows.iter().map(row).collect(),
-            other: (table.row_count > table.rows.len()).then(|| load_figures(&gathered, &table.other)),
-            total: load_figures(&gathered, &all),
-        })
+        Ok(Breakdown::of(reading, asked.window, &asked.by, &table, gathered.atoms.len(), |atoms| load_figures(&gathered, atoms)))
     }
 }
 

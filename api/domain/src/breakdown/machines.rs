@@ -50,16 +50,7 @@ impl Reader {
             |atoms: &[u32]| MachineFigures { activity: activity(&gathered, active.as_ref(), atoms), ..machine_figures(&gathered, atoms) };
         let rows = ranked(&gathered, &asked.by);
         let table = table::order(reading.sources(), &asked.by, rows, asked.limit).await?;
-        let by: Arc<[Dimension]> = asked.by.clone().into();
-        let all: Vec<u32> = (0..gathered.atoms.len() as u32).collect();
-        Ok(Breakdown {
-            window: asked.window,
-            as_of: reading.snapshot.as_of,
-            row_count: table.row_count,
-            rows: table.rows.iter().map(|row| (RowKey { by: Arc::clone(&by), ids: row.ids }, figures(&row.atoms))).collect(),
-            other: (table.row_count > table.rows.len()).then(|| figures(&table.other)),
-            total: figures(&all),
-        })
+        Ok(Breakdown::of(reading, asked.window, &asked.by, &table, gathered.atoms.len(), figures))
     }
 
     /// A series of machines; the rows are the largest by samples over the window.

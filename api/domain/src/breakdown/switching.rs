@@ -3,7 +3,6 @@
 //! Invariant: an execution on a machine is a cold start, switched or unswitched, and nothing else. Must not know: GraphQL.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use plimsoll_entity::value::time::{HOUR_US, Window};
 use plimsoll_entity::value::varint::Reader as Bytes;
@@ -11,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::BreakdownError;
 use super::dimension::Dimension;
-use super::executions::{Breakdown, Reader, Reading, RowKey, check};
+use super::executions::{Breakdown, Reader, Reading, check};
 use super::figures::{Distribution, distribution_of, ratio, sum_of, summary_of};
 use super::filter::Filter;
 use super::gather::{AtomKey, Gathered, Gathering, Ids, OUTCOMES, runs};
@@ -115,16 +114,7 @@ impl Reader {
         // Cells of time alone hold no execution.
         rows.retain(|row| row.value != Some(0.0));
         let table = table::order(reading.sources(), &asked.by, rows, asked.limit).await?;
-        let by: Arc<[Dimension]> = asked.by.clone().into();
-        let all: Vec<u32> = (0..gathered.atoms.len() as u32).collect();
-        let breakdown = Breakdown {
-            window: asked.window,
-            as_of: reading.snapshot.as_of,
-            row_count: table.row_count,
-            rows: table.rows.iter().map(|row| (RowKey { by: Arc::clone(&by), ids: row.ids }, figures(&row.atoms))).collect(),
-            other: (table.row_count > table.rows.len()).then(|| figures(&table.other)),
-            total: figures(&all),
-        };
+        let breakdown = Breakdown::of(reading, asked.window, &asked.by, &table, gathered.atoms.len(), figures);
         let transitions = match asked.transitions {
             Some(limit) => self.transitions(reading, &timelines, asked.window, filter, limit).await?,
             None => Vec::new(),
