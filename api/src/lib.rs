@@ -112,19 +112,10 @@ pub async fn listen(config: &Config) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address: address.to_owned(), source })
 }
 
-/// Serves until `stop`.
-///
-/// # Errors
-/// [`ServeError`] when the server cannot start, or a background task has failed.
-pub async fn serve(config: Config, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-    let store = open_store(&config).await?;
-    serve_store(config, store, listener, stop, |_| async {}.boxed()).await
-}
-
 /// Serves a store that is open. `feed` gets the ingest path and runs beside the server.
 ///
 /// # Errors
-/// As [`serve`].
+/// [`ServeError`] when the server cannot start, or a background task has failed.
 pub async fn serve_store(
     config: Config,
     store: Store,

@@ -107,13 +107,15 @@ async fn serve(loaded: Loaded, demo: bool) -> ExitCode {
 async fn serve_until_signal(config: Config, demo: bool) -> Result<(), ServeError> {
     // The port first: a second server is told so before it meets the lock of the database.
     let listener = listen(&config).await?;
-    let store = open_store(&config).await?;
     let stop = CancellationToken::new();
     let signalled = stop.clone();
     tokio::spawn(async move {
         signal().await;
         signalled.cancel();
     });
+    // An upgrade may have days of cells to make; what is made stays made.
+    let Some(store) = stop.run_until_cancelled(open_store(&config)).await else { return Ok(()) };
+    let store = store?;
     let clock = std::sync::Arc::clone(store.clock());
     let feed = move |ingest| if demo { command::demo::feed(ingest, clock).boxed() } else { async {}.boxed() };
     serve_store(config, store, listener, stop, feed).await

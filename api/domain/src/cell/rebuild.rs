@@ -21,6 +21,9 @@ const ROUNDS_MAX: usize = 100;
 /// [`StoreError`] from the database; what was made stays made.
 pub async fn rebuild_days(store: &Store) -> Result<usize, StoreError> {
     let (mut days, mut lost) = (0, 0);
+    if store.snapshot().await?.cell_rebuild_next().await?.is_some() {
+        tracing::info!("making cells of rows that came before there were any; the server answers when it is done");
+    }
     while let Some((family, day)) = store.snapshot().await?.cell_rebuild_next().await? {
         match rebuild_day(store, family, day).await {
             Ok(()) => (days, lost) = (days + 1, 0),

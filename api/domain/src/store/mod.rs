@@ -20,11 +20,11 @@ mod leases;
 mod lists;
 mod loads;
 mod machines;
-mod marks;
 mod names;
 mod silences;
 mod spans;
 mod timelines;
+mod touches;
 
 use std::sync::Arc;
 

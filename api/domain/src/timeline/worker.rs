@@ -184,6 +184,10 @@ impl TimelineWorker {
     async fn make_days(&self, lease: Lease, now: Instant) -> Result<usize, StoreError> {
         let due = self.store.snapshot().await?.timeline_day_list(now.day(), DAYS_PER_RUN).await?;
         for day in &due {
+            // A day may take seconds: it begins with a whole lease.
+            if self.store.lease_take(LEASE, self.holder, self.store.clock().now(), LEASE_US).await? != Some(lease) {
+                return Err(StoreError::Contended);
+            }
             let snapshot = self.store.snapshot().await?;
             let cells = day_cells(&snapshot, *day).await?;
             drop(snapshot);
