@@ -48,9 +48,7 @@ async fn heard(numbers: &mut watch::Receiver<u64>, wanted: u64) {
     tokio::time::timeout(NEWS_MAX, numbers.wait_for(|number| *number == wanted)).await.unwrap().unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_bus_keeps_no_commit_back() {
-    let database = Database::sqlite("live", 0).await.unwrap();
+async fn no_commit_is_kept_back(database: Database) {
     let store = database.open(Arc::new(FixedClock::at(NOW))).await;
     let (writer, handle) = Writer::new(store.clone());
     tokio::spawn(writer.run());
@@ -71,4 +69,16 @@ async fn a_wrong_bus_keeps_no_commit_back() {
     stop.cancel();
     following.await.unwrap();
     store.close().await;
+    database.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_bus_keeps_no_commit_back_on_sqlite() {
+    no_commit_is_kept_back(Database::sqlite("live", 0).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_bus_keeps_no_commit_back_on_postgres() {
+    let Some(database) = Database::postgres("a_wrong_bus_keeps_no_commit_back_on_postgres", 98).await else { return };
+    no_commit_is_kept_back(database).await;
 }
