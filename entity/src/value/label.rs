@@ -162,6 +162,72 @@ labels! {
     }
 }
 
+labels! {
+    /// How much an alert matters.
+    Severity {
+        /// Worth knowing.
+        Info = 0 => "INFO",
+        /// Somebody should look.
+        Warning = 1 => "WARNING",
+        /// Somebody must act.
+        Critical = 2 => "CRITICAL",
+    }
+}
+
+labels! {
+    /// State of an alert.
+    AlertState {
+        /// Its condition holds, and nobody has taken it.
+        Firing = 0 => "FIRING",
+        /// Its condition holds, and a person has taken it.
+        Acknowledged = 1 => "ACKNOWLEDGED",
+        /// Its condition holds no longer.
+        Resolved = 2 => "RESOLVED",
+    }
+}
+
+labels! {
+    /// What an alert rule looks at.
+    Signal {
+        /// CPU in use, of a machine.
+        CpuRatio = 0 => "CPU_RATIO",
+        /// Memory in use over all memory, of a machine.
+        MemoryRatio = 1 => "MEMORY_RATIO",
+        /// Disk in use over all disk, of a machine.
+        DiskRatio = 2 => "DISK_RATIO",
+        /// GPU in use, of a GPU.
+        GpuRatio = 3 => "GPU_RATIO",
+        /// GPU memory in use over all of it, of a GPU.
+        GpuMemoryRatio = 4 => "GPU_MEMORY_RATIO",
+        /// Temperature, of a GPU.
+        GpuTemperatureCelsius = 5 => "GPU_TEMPERATURE_CELSIUS",
+        /// Seconds for which a machine has been down.
+        VmUnreachable = 6 => "VM_UNREACHABLE",
+        /// Failed over failed and succeeded executions.
+        FailureRatio = 7 => "FAILURE_RATIO",
+        /// 95th percentile of the duration of executions.
+        DurationP95Ms = 8 => "DURATION_P95_MS",
+        /// 95th percentile of the queue time of executions.
+        QueueP95Ms = 9 => "QUEUE_P95_MS",
+        /// Cache hits over loads.
+        CacheHitRatio = 10 => "CACHE_HIT_RATIO",
+        /// Cost of the current hour.
+        CostPerHour = 11 => "COST_PER_HOUR",
+    }
+}
+
+labels! {
+    /// When an alert rule finds something.
+    Detection {
+        /// Above the threshold.
+        Above = 0 => "ABOVE",
+        /// Below the threshold.
+        Below = 1 => "BELOW",
+        /// Outside of what the signal's own past lets expect.
+        Anomaly = 2 => "ANOMALY",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

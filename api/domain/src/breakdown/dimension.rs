@@ -43,7 +43,38 @@ pub enum Dimension {
     StorageLocation,
 }
 
+/// The dimensions of executions by the names that they have in the schema.
+const EXECUTION_DIMENSIONS: [(Dimension, &str); 15] = [
+    (Dimension::ModelType, "MODEL_TYPE"),
+    (Dimension::Model, "MODEL"),
+    (Dimension::ModelVersion, "MODEL_VERSION"),
+    (Dimension::Checkpoint, "CHECKPOINT"),
+    (Dimension::CheckpointVersion, "CHECKPOINT_VERSION"),
+    (Dimension::Combination, "COMBINATION"),
+    (Dimension::Application, "APPLICATION"),
+    (Dimension::User, "USER"),
+    (Dimension::Department, "DEPARTMENT"),
+    (Dimension::Project, "PROJECT"),
+    (Dimension::Vm, "VM"),
+    (Dimension::InstanceType, "INSTANCE_TYPE"),
+    (Dimension::Region, "REGION"),
+    (Dimension::Provider, "PROVIDER"),
+    (Dimension::ErrorType, "ERROR_TYPE"),
+];
+
 impl Dimension {
+    /// The name in the schema; none for what is no dimension of executions.
+    #[must_use]
+    pub fn wire(self) -> Option<&'static str> {
+        EXECUTION_DIMENSIONS.iter().find(|(dimension, _)| *dimension == self).map(|(_, name)| *name)
+    }
+
+    /// The dimension of executions with a name of the schema.
+    #[must_use]
+    pub fn from_wire(name: &str) -> Option<Self> {
+        EXECUTION_DIMENSIONS.iter().find(|(_, known)| *known == name).map(|(dimension, _)| *dimension)
+    }
+
     /// The key column that it follows from.
     #[must_use]
     pub const fn column(self) -> KeyColumn {

@@ -136,6 +136,16 @@ fn compare_texts(a: &[Text], b: &[Text]) -> Ordering {
         .unwrap_or(Ordering::Equal)
 }
 
+/// The texts of some keys, one a dimension; none where it is unknown. Those of checkpoints do not tell their kind.
+///
+/// # Errors
+/// [`BreakdownError::Store`] when names cannot be read.
+pub async fn key_texts(sources: Sources<'_>, by: &[Dimension], keys: &[Ids]) -> Result<Vec<Vec<Option<String>>>, BreakdownError> {
+    let rows: Vec<Row> = keys.iter().map(|ids| Row { ids: *ids, atoms: Vec::new(), value: None }).collect();
+    let texts = texts(sources, by, &rows).await?;
+    Ok(texts.into_iter().map(|row| row.into_iter().map(|text| text.map(|(text, _)| text)).collect()).collect())
+}
+
 async fn texts(sources: Sources<'_>, by: &[Dimension], rows: &[Row]) -> Result<Vec<Vec<Text>>, BreakdownError> {
     let mut columns: Vec<BTreeMap<u32, (String, &'static str)>> = Vec::new();
     for (slot, dimension) in by.iter().enumerate() {

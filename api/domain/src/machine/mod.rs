@@ -2,4 +2,5 @@
 
 pub mod availability;
 pub mod fleet;
+pub mod presence;
 pub mod provisioning;

@@ -4,7 +4,11 @@
 //! text never leaves this layer but in the error chain that is logged.
 //! Must not know: GraphQL, HTTP, what the figures mean.
 
+mod alert_rules;
+mod alert_series;
+mod alerts;
 mod audit;
+mod backlog;
 mod cells;
 mod commits;
 mod concurrency_hours;
@@ -36,7 +40,10 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult, Statemen
 use crate::cell::part::Family;
 use crate::clock::Clock;
 
+pub use alert_series::SeriesDay;
+pub use alerts::{Alert, AlertChange, RuleSubject};
 pub use audit::AuditRow;
+pub use backlog::Backlog;
 pub use cells::{CellBlock, DeltaBlock, Grain};
 pub use commits::{Edges, Passing};
 pub use concurrency_hours::ReachingHour;
@@ -55,6 +62,9 @@ pub use names::{Attribute, NameDimension, NamePage, NamedRow};
 pub use silences::SampleEdge;
 pub use spans::{ExecutionSpan, OpenJob};
 pub use timelines::{Built, HOURS_PER_READ, MachineHour, RunRow, Touches};
+
+/// Keys that one statement of a snapshot names.
+const KEYS_PER_STATEMENT: usize = 500;
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]

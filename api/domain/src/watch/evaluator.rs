@@ -1,0 +1,249 @@
+//! Evaluates the rules, once in the fleet.
+//!
+//! Invariants: one process at a time evaluates, under a lease that each of its writes checks; a look that finds the rules changed
+//! meanwhile writes nothing; what a look changes is one transaction, with its number, so that who follows alerts misses nothing.
+//! Must not know: figures, who reads alerts, how notices are sent.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use plimsoll_entity::value::label::Detection;
+use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, SECOND_US};
+use uuid::Uuid;
+
+use super::evaluation::{Before, Changes, Observation, evaluate};
+use super::rule::Rule;
+use super::series::{SeriesKeeper, first_day};
+use super::signals::observe;
+use super::updates::KNOWN_US;
+use crate::breakdown::BreakdownError;
+use crate::breakdown::executions::{Reader, Reading};
+use crate::clock::IdSource;
+use crate::live::bus::Bus;
+use crate::store::{Alert, Lease, RuleSubject, SeriesDay, Store, StoreError};
+
+/// How long the right to evaluate is taken for.
+const LEASE_US: i64 = 20 * SECOND_US;
+/// The right is renewed when less than this is left of it.
+const LEASE_RENEW_US: i64 = LEASE_US / 2;
+/// How often what is old is forgotten.
+const FORGET_EVERY_US: i64 = HOUR_US;
+/// How long alerts are kept after they have ended.
+const ALERTS_KEPT_US: i64 = 400 * DAY_US;
+/// The evaluation is noted at least this often, also when it changes nothing.
+const NOTED_EVERY_US: i64 = 10 * SECOND_US;
+
+/// The evaluator of one process.
+pub struct Evaluator {
+    reader: Reader,
+    bus: Arc<dyn Bus>,
+    ids: Arc<dyn IdSource>,
+    holder: Uuid,
+    lease: Option<(Lease, Instant)>,
+    series: SeriesKeeper,
+    /// Rules whose series are in memory.
+    restored: HashSet<Uuid>,
+    noted_at: Instant,
+    forgotten_at: Instant,
+}
+
+impl std::fmt::Debug for Evaluator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Evaluator").field("holder", &self.holder).finish_non_exhaustive()
+    }
+}
+
+/// What one look did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evaluated {
+    /// Alerts that began.
+    pub opened: usize,
+    /// Alerts that ended.
+    pub resolved: usize,
+}
+
+/// What a look changes of all rules.
+#[derive(Debug, Default)]
+struct Outcome {
+    opened: Vec<Alert>,
+    resolved: Vec<Alert>,
+    wait: Vec<(RuleSubject, Instant)>,
+    forget: Vec<RuleSubject>,
+    days: Vec<SeriesDay>,
+}
+
+impl Outcome {
+    fn add(&mut self, rule: &Rule, at: Instant, changes: Changes) {
+        let of = |key: Uuid| (rule.id, key);
+        self.opened.extend(changes.open);
+        self.resolved.extend(changes.resolve);
+        self.wait.extend(changes.wait.into_iter().map(|key| (of(key), at)));
+        self.forget.extend(changes.forget.into_iter().map(of));
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.opened.is_empty() && self.resolved.is_empty() && self.wait.is_empty() && self.forget.is_empty() && self.days.is_empty()
+    }
+}
+
+impl Evaluator {
+    /// An evaluator that tells this bus of its commits; `holder` names the process.
+    #[must_use]
+    pub fn new(store: Store, bus: Arc<dyn Bus>, ids: Arc<dyn IdSource>) -> Self {
+        let holder = ids.next_id();
+        Self {
+            reader: Reader::new(store),
+            bus,
+            ids,
+            holder,
+            lease: None,
+            series: SeriesKeeper::default(),
+            restored: HashSet::new(),
+            noted_at: Instant(0),
+            forgotten_at: Instant(0),
+        }
+    }
+
+    /// Looks once at everything that rules look at.
+    ///
+    /// # Errors
+    /// [`BreakdownError`] when the store fails; then nothing was changed.
+    pub async fn run_once(&mut self, now: Instant) -> Result<Evaluated, BreakdownError> {
+        let Some(lease) = self.lease(now).await? else {
+            // Somebody else goes on with the series.
+            self.lose_series();
+            return Ok(Evaluated::default());
+        };
+        let evaluated = self.look(lease, now).await;
+        if evaluated.is_err() {
+            // Memory may be ahead of the database.
+            self.lose_series();
+        }
+        evaluated
+    }
+
+    /// Gives the right to evaluate back, so that nobody has to wait for its end.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn release(&mut self) -> Result<(), StoreError> {
+        match self.lease.take() {
+            Some((lease, _)) => self.reader.store.lease_release(lease).await,
+            None => Ok(()),
+        }
+    }
+
+    fn lose_series(&mut self) {
+        (self.series, self.restored) = (SeriesKeeper::default(), HashSet::new());
+    }
+
+    async fn lease(&mut self, now: Instant) -> Result<Option<Lease>, StoreError> {
+        if let Some((lease, until)) = self.lease
+            && until.0 - now.0 > LEASE_RENEW_US
+        {
+            return Ok(Some(lease));
+        }
+        let lease = self.reader.store.lease_take("alerts", self.holder, now, LEASE_US).await?;
+        self.lease = lease.map(|lease| (lease, Instant(now.0 + LEASE_US)));
+        Ok(lease)
+    }
+
+    async fn look(&mut self, lease: Lease, now: Instant) -> Result<Evaluated, BreakdownError> {
+        let reading = self.reader.begin().await?;
+        let at = reading.snapshot.as_of;
+        let rules_number = reading.snapshot.alert_rules_number().await?;
+        let rules: Vec<Rule> = reading.snapshot.alert_rule_list().await?.into_iter().filter(Rule::is_live).collect();
+        let observations = observe(&self.reader, &reading, &rules).await?;
+        let outcome = self.decide(&reading, &rules, observations).await?;
+        drop(reading);
+        let evaluated = Evaluated { opened: outcome.opened.len(), resolved: outcome.resolved.len() };
+        let is_forgetting = now.0 - self.forgotten_at.0 >= FORGET_EVERY_US;
+        if outcome.is_empty() && !is_forgetting && at.0 - self.noted_at.0 < NOTED_EVERY_US {
+            return Ok(evaluated);
+        }
+        if self.write(lease, at, rules_number, outcome, is_forgetting).await? {
+            self.noted_at = at;
+            if is_forgetting {
+                self.forgotten_at = now;
+            }
+            Ok(evaluated)
+        } else {
+            self.lose_series();
+            Ok(Evaluated::default())
+        }
+    }
+
+    async fn decide(
+        &mut self,
+        reading: &Reading,
+        rules: &[Rule],
+        observations: Vec<Vec<Observation>>,
+    ) -> Result<Outcome, BreakdownError> {
+        let (snapshot, at) = (&reading.snapshot, reading.snapshot.as_of);
+        let mut before: HashMap<Uuid, Before> = HashMap::new();
+        for ((rule, subject), since) in snapshot.alert_wait_list().await? {
+            before.entry(rule).or_default().waiting.insert(subject, since);
+        }
+        for alert in snapshot.alert_open_list().await? {
+            before.entry(alert.rule_id).or_default().open.insert(alert.subject_key, alert);
+        }
+        let ids: Vec<Uuid> = rules.iter().map(|rule| rule.id).collect();
+        self.series.forget(at, &ids);
+        self.restored.retain(|id| ids.contains(id));
+        let mut outcome = Outcome::default();
+        for (rule, mut observations) in rules.iter().zip(observations) {
+            if rule.detection == Detection::Anomaly {
+                if self.restored.insert(rule.id) {
+                    let days = snapshot.alert_series_list(rule.id, first_day(at)).await?;
+                    self.series.restore(rule, days, at);
+                }
+                outcome.days.extend(self.series.observe(rule, at, &mut observations));
+            }
+            let before = before.remove(&rule.id).unwrap_or_default();
+            outcome.add(rule, at, evaluate(rule, at, before, &observations, &mut || self.ids.next_id()));
+        }
+        Ok(outcome)
+    }
+
+    /// Writes what a look changes; whether the rules were still those that were looked at.
+    async fn write(
+        &self,
+        lease: Lease,
+        at: Instant,
+        rules_number: i64,
+        outcome: Outcome,
+        is_forgetting: bool,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.reader.store.begin_write().await?;
+        tx.lease_check(lease).await?;
+        if tx.alerts_hold().await? != rules_number {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        tx.alert_wait_begin(&outcome.wait).await?;
+        tx.alert_wait_end(&outcome.forget).await?;
+        tx.alert_series_put(outcome.days).await?;
+        tx.alerts_evaluated(at).await?;
+        if is_forgetting {
+            tx.alert_forget(Instant(at.0 - KNOWN_US), Instant(at.0 - ALERTS_KEPT_US)).await?;
+            tx.alert_series_forget(first_day(at)).await?;
+        }
+        let Outcome { opened, mut resolved, .. } = outcome;
+        for alert in &mut resolved {
+            tx.alert_resolve(alert.id, at).await?;
+        }
+        tx.alert_open(&opened).await?;
+        let changed = [resolved, opened].concat();
+        let mut number = None;
+        if !changed.is_empty() {
+            let taken = tx.commit_number_take().await?;
+            tx.alert_change_append(taken, at, &changed).await?;
+            number = Some(taken);
+        }
+        tx.commit().await?;
+        if let Some(number) = number {
+            self.bus.wake(number);
+        }
+        Ok(true)
+    }
+}

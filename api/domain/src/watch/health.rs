@@ -1,0 +1,131 @@
+//! The health of the fleet and of the service itself, at one glance.
+//!
+//! Invariant: the verdict follows from what is shown beside it. Must not know: GraphQL, who reads it.
+
+use plimsoll_entity::value::label::{AlertState, Severity};
+use plimsoll_entity::value::time::{Instant, SECOND_US};
+
+use super::rule::{SignalKind, kind_of};
+use super::signals::Machines;
+use crate::breakdown::BreakdownError;
+use crate::breakdown::executions::Reading;
+use crate::machine::presence::Presence;
+use crate::store::{Alert, Backlog};
+
+/// What has waited for longer than this waits for too long.
+const WAIT_US_MAX: i64 = 120 * SECOND_US;
+/// Rules are evaluated at least this often.
+const EVALUATED_US_MAX: i64 = 60 * SECOND_US;
+/// Marks that wait for the workers at most while they keep up.
+const MARKS_MAX: u64 = 50_000;
+
+/// How the fleet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Nothing is wrong.
+    Healthy,
+    /// Something is wrong.
+    Degraded,
+    /// Something is wrong that somebody must act on.
+    Critical,
+}
+
+/// A part of the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// Name.
+    pub name: &'static str,
+    /// Whether it does what it should.
+    pub is_healthy: bool,
+    /// What it does just now, for people.
+    pub detail: String,
+}
+
+/// The fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetHealth {
+    /// Instant of the snapshot.
+    pub as_of: Instant,
+    /// The verdict.
+    pub status: Status,
+    /// Machines that are there.
+    pub vms: u64,
+    /// Machines that are RUNNING and heard of.
+    pub running: u64,
+    /// Machines that are down.
+    pub unreachable: u64,
+    /// Alerts that are firing and nobody has taken.
+    pub firing_alerts: u64,
+    /// Parts of the service.
+    pub components: Vec<Component>,
+}
+
+/// The health as a reading sees it; alerts about money are left out.
+///
+/// # Errors
+/// [`BreakdownError`] when the store fails.
+pub async fn fleet_health(reading: &Reading) -> Result<FleetHealth, BreakdownError> {
+    let machines = Machines::read(reading).await?;
+    let (snapshot, as_of) = (&reading.snapshot, reading.snapshot.as_of);
+    let open = snapshot.alert_open_list().await?;
+    let open: Vec<Alert> = open.into_iter().filter(|alert| kind_of(alert.signal) != SignalKind::Cost).collect();
+    let components = components(&snapshot.backlog().await?, snapshot.alerts_evaluated_at().await?, as_of);
+    let count = |wanted: fn(&Presence) -> bool| machines.present.values().filter(|presence| wanted(presence)).count() as u64;
+    let unreachable = count(|presence| matches!(presence, Presence::Down(_)));
+    Ok(FleetHealth {
+        as_of,
+        status: status(&open, unreachable, &components),
+        vms: machines.present.len() as u64,
+        running: count(|presence| *presence == Presence::Running),
+        unreachable,
+        firing_alerts: open.iter().filter(|alert| alert.state == AlertState::Firing).count() as u64,
+        components,
+    })
+}
+
+/// CRITICAL while a critical alert is open, DEGRADED while anything else is wrong. What a person has taken is still wrong.
+fn status(open: &[Alert], unreachable: u64, components: &[Component]) -> Status {
+    if open.iter().any(|alert| alert.severity == Severity::Critical) {
+        return Status::Critical;
+    }
+    let is_warned = open.iter().any(|alert| alert.severity != Severity::Info);
+    let is_well = unreachable == 0 && components.iter().all(|component| component.is_healthy);
+    if is_warned || !is_well { Status::Degraded } else { Status::Healthy }
+}
+
+fn components(backlog: &Backlog, evaluated_at: Option<Instant>, as_of: Instant) -> Vec<Component> {
+    let waited_us = backlog.oldest_delta_at.map_or(0, |at| as_of.0 - at.0);
+    let evaluated_us = evaluated_at.map(|at| as_of.0 - at.0);
+    let seconds = |us: i64| us.max(0) / SECOND_US;
+    let component = |name, is_healthy, detail| Component { name, is_healthy, detail };
+    let marks = |name, count: u64| component(name, count <= MARKS_MAX, format!("{count} marks wait to be worked off"));
+    vec![
+        component("database", true, "answers, tables are up to date".to_owned()),
+        component("cells", waited_us <= WAIT_US_MAX, format!("the oldest cells have waited {} s to be folded", seconds(waited_us))),
+        marks("timelines", backlog.machine_marks),
+        marks("jobs", backlog.job_marks),
+        component(
+            "alerts",
+            evaluated_us.is_some_and(|us| us <= EVALUATED_US_MAX),
+            evaluated_us.map_or_else(|| "rules have never been evaluated".to_owned(), |us| format!("evaluated {} s ago", seconds(us))),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_follows_from_what_is_shown() {
+        let fine = components(&Backlog::default(), Some(Instant(0)), Instant(0));
+        assert!(fine.iter().all(|component| component.is_healthy), "{fine:?}");
+        assert_eq!(status(&[], 0, &fine), Status::Healthy);
+        assert_eq!(status(&[], 1, &fine), Status::Degraded);
+        let late = Backlog { oldest_delta_at: Some(Instant(0)), ..Backlog::default() };
+        let late = components(&late, Some(Instant(0)), Instant(300 * SECOND_US));
+        let ill: Vec<_> = late.iter().filter(|component| !component.is_healthy).map(|component| component.name).collect();
+        assert_eq!(ill, ["cells", "alerts"]);
+        assert_eq!(status(&[], 0, &late), Status::Degraded);
+    }
+}

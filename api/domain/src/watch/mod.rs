@@ -1,0 +1,16 @@
+//! What is wrong now: alert rules, the alerts that they find, and the health of the fleet.
+//!
+//! [`rule`] says what a rule may be, [`signals`] reads what rules look at, [`evaluation`] decides (pure), [`evaluator`] does so once in
+//! the fleet, [`series`] keeps what is expected of a signal, [`updates`] tells each change in order, [`health`] sums the fleet up.
+//! Invariants: while a rule's condition holds for a subject there is exactly one open alert of it; nothing here changes a figure.
+//! Must not know: GraphQL, HTTP, who may read which alert.
+
+pub mod detector;
+pub mod evaluation;
+pub mod evaluator;
+pub mod health;
+pub mod rule;
+pub mod rules;
+pub mod series;
+pub mod signals;
+pub mod updates;

@@ -1,0 +1,271 @@
+//! What is expected of signals: one detector a rule and subject, which is told the mean of each step of 5 minutes.
+//!
+//! A value is judged once its step is over, and the judgement stands until the next step is. Invariants: what the detectors know is
+//! kept a row a day, so that a new process goes on where the last one stopped; of all rules together at most [`SERIES_MAX`] series are
+//! followed, first come, and those that have told nothing for [`DAYS_KEPT`] days make room. Must not know: the database, thresholds.
+
+use std::collections::{BTreeMap, HashMap};
+
+use plimsoll_entity::value::label::Signal;
+use plimsoll_entity::value::time::{DAY_US, Instant, MINUTE_US};
+use uuid::Uuid;
+
+use super::detector::{Bounds, Detector};
+use super::evaluation::{Expectation, Observation};
+use super::rule::Rule;
+use crate::store::{RuleSubject, SeriesDay};
+
+/// Length of a step.
+pub const STEP_US: i64 = 5 * MINUTE_US;
+/// Steps of a day.
+const STEPS_PER_DAY: usize = (DAY_US / STEP_US) as usize;
+/// Days that a detector is told of.
+pub const DAYS_KEPT: i32 = 28;
+/// Series that are followed at most: a detector may take some 400 KiB.
+pub const SERIES_MAX: usize = 256;
+
+/// Every series that is followed.
+#[derive(Debug, Default)]
+pub struct SeriesKeeper {
+    followed: HashMap<RuleSubject, Followed>,
+}
+
+/// One series.
+#[derive(Debug)]
+struct Followed {
+    detector: Detector,
+    /// The step that goes on.
+    step: i64,
+    sum: f64,
+    count: u32,
+    /// The mean of the step before, when it was judged.
+    judged: Option<(f64, Expectation)>,
+    /// The last step that had a value.
+    told_at: i64,
+    /// The points of the day of the last step that is over.
+    day: i32,
+    points: Vec<f32>,
+}
+
+const fn step_of(at: Instant) -> i64 {
+    at.0.div_euclid(STEP_US)
+}
+
+fn day_of(step: i64) -> (i32, usize) {
+    let steps = STEPS_PER_DAY as i64;
+    (step.div_euclid(steps) as i32, step.rem_euclid(steps) as usize)
+}
+
+/// The first day whose points still matter at an instant.
+#[must_use]
+pub fn first_day(at: Instant) -> i32 {
+    at.day() - DAYS_KEPT
+}
+
+fn bounds(signal: Signal) -> Bounds {
+    match signal {
+        Signal::CpuRatio
+        | Signal::MemoryRatio
+        | Signal::DiskRatio
+        | Signal::GpuRatio
+        | Signal::GpuMemoryRatio
+        | Signal::FailureRatio
+        | Signal::CacheHitRatio => Bounds::RATIO,
+        Signal::GpuTemperatureCelsius => Bounds::NONE,
+        Signal::VmUnreachable | Signal::DurationP95Ms | Signal::QueueP95Ms | Signal::CostPerHour => Bounds::POSITIVE,
+    }
+}
+
+impl Followed {
+    fn new(signal: Signal, step: i64) -> Self {
+        let (day, _) = day_of(step);
+        let detector = Detector::new(STEP_US as f64 / 1e6, bounds(signal));
+        Self { detector, step, sum: 0.0, count: 0, judged: None, told_at: step, day, points: vec![f32::NAN; STEPS_PER_DAY] }
+    }
+
+    /// Ends steps up to `step`; the days that this changes, whole.
+    fn advance(&mut self, step: i64) -> BTreeMap<i32, Vec<u8>> {
+        let mut days = BTreeMap::new();
+        while self.step < step {
+            let mean = (self.count > 0).then(|| self.sum / f64::from(self.count));
+            let (day, place) = day_of(self.step);
+            if day != self.day {
+                (self.day, self.points) = (day, vec![f32::NAN; STEPS_PER_DAY]);
+            }
+            self.learn(mean);
+            if let Some(mean) = mean {
+                self.told_at = self.step;
+                self.points[place] = mean as f32;
+                days.insert(day, encode(&self.points));
+            }
+            (self.step, self.sum, self.count) = (self.step + 1, 0.0, 0);
+        }
+        days
+    }
+
+    fn learn(&mut self, mean: Option<f64>) {
+        // As it will be read again, so that a new process judges alike.
+        let mean = mean.map(|mean| f64::from(mean as f32));
+        let judgement = self.detector.push(mean);
+        self.judged = mean.zip(judgement.map(|judgement| Expectation {
+            expected: judgement.expected,
+            low: judgement.low,
+            high: judgement.high,
+            is_anomalous: judgement.is_anomalous,
+        }));
+    }
+}
+
+fn encode(points: &[f32]) -> Vec<u8> {
+    points.iter().flat_map(|point| point.to_le_bytes()).collect()
+}
+
+fn decode(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    let (points, _) = bytes.as_chunks::<4>();
+    points.iter().map(|point| f32::from_le_bytes(*point))
+}
+
+impl SeriesKeeper {
+    /// Takes up the series of a rule from its days, which are in order of subject and day.
+    pub fn restore(&mut self, rule: &Rule, days: Vec<SeriesDay>, at: Instant) {
+        for SeriesDay { of, day, points } in days {
+            let first = i64::from(day) * STEPS_PER_DAY as i64;
+            if !self.has_room(of) {
+                continue;
+            }
+            let followed = self.followed.entry(of).or_insert_with(|| Followed::new(rule.signal, first));
+            for (step, point) in (first..).zip(decode(&points).take(STEPS_PER_DAY)) {
+                if point.is_finite() && step >= followed.step && step < step_of(at) {
+                    // What lies between is a gap.
+                    followed.advance(step);
+                    (followed.sum, followed.count) = (f64::from(point), 1);
+                    followed.advance(step + 1);
+                }
+            }
+        }
+    }
+
+    fn has_room(&self, of: RuleSubject) -> bool {
+        self.followed.len() < SERIES_MAX || self.followed.contains_key(&of)
+    }
+
+    /// Tells the series of a rule what was observed at an instant, and the observations what was expected: each becomes the mean of the
+    /// last step, with its judgement. The days that this changes.
+    pub fn observe(&mut self, rule: &Rule, at: Instant, observations: &mut [Observation]) -> Vec<SeriesDay> {
+        let step = step_of(at);
+        let mut changed = Vec::new();
+        for (of, followed) in self.followed.iter_mut().filter(|((rule_id, _), _)| *rule_id == rule.id) {
+            let days = followed.advance(step);
+            changed.extend(days.into_iter().map(|(day, points)| SeriesDay { of: *of, day, points }));
+        }
+        for observation in observations {
+            let of = (rule.id, observation.subject.key);
+            if !self.has_room(of) {
+                metrics::counter!("plimsoll_alert_series_refused_total").increment(1);
+                continue;
+            }
+            let followed = self.followed.entry(of).or_insert_with(|| Followed::new(rule.signal, step));
+            followed.sum += observation.value;
+            followed.count += 1;
+            if let Some((mean, expectation)) = followed.judged {
+                (observation.value, observation.expectation) = (mean, Some(expectation));
+            }
+        }
+        changed
+    }
+
+    /// Lets go of series that have told nothing for long, and of those of rules that are not among `rules`.
+    pub fn forget(&mut self, at: Instant, rules: &[Uuid]) {
+        let oldest = step_of(at) - i64::from(DAYS_KEPT) * STEPS_PER_DAY as i64;
+        self.followed.retain(|(rule, _), followed| followed.told_at >= oldest && rules.contains(rule));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_entity::value::label::{Detection, Severity};
+
+    use super::*;
+    use crate::watch::evaluation::Subject;
+
+    fn rule() -> Rule {
+        Rule {
+            id: Uuid::from_u128(7),
+            name: "Odd".to_owned(),
+            signal: Signal::DurationP95Ms,
+            detection: Detection::Anomaly,
+            threshold: None,
+            for_seconds: 0,
+            severity: Severity::Info,
+            by: Vec::new(),
+            enabled: true,
+            webhook_url: None,
+            created_at: Instant(0),
+            deleted_at: None,
+        }
+    }
+
+    fn seen(value: f64) -> Observation {
+        Observation { subject: Subject::new("all".to_owned(), Vec::new()), value, expectation: None }
+    }
+
+    /// Two looks a step of 20 days of a signal that wavers; the days as a database would hold them.
+    fn followed(until: i64) -> (SeriesKeeper, BTreeMap<i32, SeriesDay>) {
+        let (mut keeper, mut days) = (SeriesKeeper::default(), BTreeMap::new());
+        for look in 0..until * 2 {
+            let mut observations = [seen(100.0 + f64::from((look as i32 * 7919) % 13))];
+            let at = Instant(look * STEP_US / 2);
+            days.extend(keeper.observe(&rule(), at, &mut observations).into_iter().map(|day| (day.day, day)));
+        }
+        (keeper, days)
+    }
+
+    #[test]
+    fn a_value_is_judged_when_its_step_is_over_and_stands_until_the_next() {
+        let steps = 20 * STEPS_PER_DAY as i64;
+        let (mut keeper, _) = followed(steps);
+        let mut look = |at: i64, value: f64| {
+            let mut observations = [seen(value)];
+            keeper.observe(&rule(), Instant(at), &mut observations);
+            observations[0].expectation.is_some_and(|expectation| expectation.is_anomalous)
+        };
+        let start = steps * STEP_US;
+        assert!(!look(start, 5_000.0), "its step goes on");
+        assert!(look(start + STEP_US, 104.0), "the step before was odd");
+        assert!(look(start + STEP_US + MINUTE_US, 104.0), "still");
+        assert!(!look(start + 2 * STEP_US, 104.0), "the next one was not");
+    }
+
+    #[test]
+    fn a_new_process_goes_on_where_the_last_one_stopped() {
+        let steps = 12 * STEPS_PER_DAY as i64 + 17;
+        let (mut keeper, days) = followed(steps);
+        let mut restored = SeriesKeeper::default();
+        let at = Instant(steps * STEP_US);
+        restored.restore(&rule(), days.into_values().collect(), at);
+        for step in 0..6 {
+            let at = Instant(at.0 + step * STEP_US);
+            let (mut known, mut anew) = ([seen(110.0)], [seen(110.0)]);
+            keeper.observe(&rule(), at, &mut known);
+            restored.observe(&rule(), at, &mut anew);
+            // The step that went on when the first process stopped is lost.
+            if step > 1 {
+                let (known, anew) = (known[0].expectation.unwrap(), anew[0].expectation.unwrap());
+                assert!((known.expected - anew.expected).abs() < 1.0, "{known:?} {anew:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn series_are_bounded_and_let_go() {
+        let mut keeper = SeriesKeeper::default();
+        let subject = |number: usize| Subject::new(number.to_string(), vec![("n".to_owned(), number.to_string())]);
+        let mut many: Vec<_> = (0..SERIES_MAX + 10).map(|number| Observation { subject: subject(number), ..seen(1.0) }).collect();
+        keeper.observe(&rule(), Instant(0), &mut many);
+        assert_eq!(keeper.followed.len(), SERIES_MAX);
+        keeper.forget(Instant(DAY_US), &[rule().id]);
+        assert_eq!(keeper.followed.len(), SERIES_MAX);
+        keeper.forget(Instant(30 * DAY_US), &[rule().id]);
+        assert!(keeper.followed.is_empty());
+    }
+}
