@@ -29,8 +29,8 @@ impl Snapshot {
         // The oldest has the least number.
         let oldest = self.rows("SELECT created_at FROM cell_delta ORDER BY seq LIMIT 1", Vec::new()).await?;
         let oldest_delta_at = oldest.first().map(|row| row.try_get_by_index(0).map(Instant).map_err(StoreError::read)).transpose()?;
-        let machine_marks = self.marks(DirtyKind::Machine).await?;
-        Ok(Backlog { oldest_delta_at, machine_marks, job_marks: self.marks(DirtyKind::Job).await? })
+        let machine_marks = self.marks(DirtyKind::MachineHours).await?;
+        Ok(Backlog { oldest_delta_at, machine_marks, job_marks: self.marks(DirtyKind::Jobs).await? })
     }
 
     async fn marks(&self, kind: DirtyKind) -> Result<u64, StoreError> {

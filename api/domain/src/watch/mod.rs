@@ -5,10 +5,13 @@
 //! Invariants: while a rule's condition holds for a subject there is exactly one open alert of it; nothing here changes a figure.
 //! Must not know: GraphQL, HTTP, who may read which alert.
 
+mod baseline;
 pub mod detector;
 pub mod evaluation;
 pub mod evaluator;
+mod extremes;
 pub mod health;
+mod robust;
 pub mod rule;
 pub mod rules;
 pub mod series;
