@@ -24,3 +24,13 @@ pub async fn keep_dense(manager: &SchemaManager<'_>, table: &str, column: &str) 
     }
     Ok(())
 }
+
+/// Keeps room in the pages of a table on PostgreSQL whose rows are replaced again and again, so that a new version of a row finds place
+/// beside the old one and no index has to learn of it.
+pub async fn keep_room(manager: &SchemaManager<'_>, table: &str) -> Result<(), DbErr> {
+    let connection = manager.get_connection();
+    if connection.get_database_backend() == DbBackend::Postgres {
+        connection.execute_unprepared(&format!("ALTER TABLE {table} SET (fillfactor = 50)")).await?;
+    }
+    Ok(())
+}

@@ -1,6 +1,6 @@
 //! Everything from ingest to the figures: no GraphQL, no HTTP, no command line.
 //!
-//! Who may import whom: `{concurrency, comparison, popularity} -> breakdown`; `ingest -> live::bus`; `live -> store`;
+//! Who may import whom: `{concurrency, comparison, popularity, utilization} -> breakdown`; `ingest -> live::bus`; `live -> store`;
 //! `{ingest, breakdown, machine} -> timeline -> cell -> store -> entity`; pure files import only
 //! `plimsoll_entity::value` and each other.
 
@@ -20,6 +20,7 @@ pub mod popularity;
 pub mod store;
 pub mod timeline;
 pub mod watch;
+pub mod utilization;
 
 /// Describes what this crate counts; once, after the recorder of metrics has been installed.
 pub fn describe_metrics() {

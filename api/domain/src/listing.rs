@@ -92,6 +92,16 @@ async fn matching(reading: &Reading, filter: &Filter, rows: Vec<execution::Model
     Ok(rows.into_iter().filter(allows).collect())
 }
 
+/// Whether a machine matches as it is now.
+pub(crate) fn allows_machine(reading: &Reading, filter: &Filter, states: Option<&[VmState]>, vm: u32) -> bool {
+    const NOW: Instant = Instant(i64::MAX);
+    let state = || reading.fleet.machine(vm).and_then(|machine| machine.timeline.state());
+    let named = filter.columns.get(&(KeyColumn::Vm as usize));
+    named.is_none_or(|ids| ids.contains(&vm))
+        && filter.allows_place(reading.fleet.place_at(vm, NOW))
+        && states.is_none_or(|states| state().is_some_and(|state| states.contains(&state)))
+}
+
 /// One page of machines by name, in order of name.
 ///
 /// # Errors
@@ -102,21 +112,13 @@ pub async fn machines(
     states: Option<&[VmState]>,
     page: &NamePage,
 ) -> Result<Vec<NamedRow>, StoreError> {
-    const NOW: Instant = Instant(i64::MAX);
-    let named = filter.columns.get(&(KeyColumn::Vm as usize));
-    let allows = |vm: u32| {
-        let state = || reading.fleet.machine(vm).and_then(|machine| machine.timeline.state());
-        named.is_none_or(|ids| ids.contains(&vm))
-            && filter.allows_place(reading.fleet.place_at(vm, NOW))
-            && states.is_none_or(|states| state().is_some_and(|state| states.contains(&state)))
-    };
     let mut step = NamePage { limit: STEP_ROWS, ..page.clone() };
     let mut found: Vec<NamedRow> = Vec::new();
     loop {
         let rows = reading.snapshot.name_page(NameDimension::Vm, &step).await?;
         let read = rows.len() as u64;
         let edge = if page.backwards { rows.first() } else { rows.last() }.map(|row| (row.name.clone(), row.id));
-        let matching = rows.into_iter().filter(|row| allows(row.id));
+        let matching = rows.into_iter().filter(|row| allows_machine(reading, filter, states, row.id));
         if page.backwards {
             let mut more: Vec<NamedRow> = matching.collect();
             more.append(&mut found);

@@ -35,8 +35,10 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.provisioningBreakdown", &[ADMIN]),
     ("Query.availabilityBreakdown", &[ADMIN]),
     ("Query.auditLog", &[ADMIN]),
+    ("Vm.utilization", &[ADMIN]),
     ("Subscription.executionMetrics", &[TD, ADMIN]),
     ("Subscription.jobUpdates", &[TD, ADMIN]),
+    ("Subscription.vmUtilization", &[ADMIN]),
 ];
 
 /// Roles of which one is enough for a guarded field; none for a field that is not guarded.

@@ -2,6 +2,8 @@
 //!
 //! Invariant: an error without a code here becomes INTERNAL in the gate, which logs its source once with an id.
 
+use std::sync::Arc;
+
 use async_graphql::{Error, ErrorExtensions};
 use plimsoll_domain::breakdown::BreakdownError;
 use plimsoll_domain::store::StoreError;
@@ -28,6 +30,15 @@ pub fn of_breakdown(error: BreakdownError) -> Error {
         BreakdownError::Question { field, message } => bad_input(field, message),
         BreakdownError::Limit(message) => coded(Code::LimitExceeded, message),
         BreakdownError::Store(error) => of_store(error),
+    }
+}
+
+/// What each client gets for an error of a breakdown that several wait for.
+pub fn of_shared(error: Arc<BreakdownError>) -> Error {
+    match &*error {
+        BreakdownError::Question { field, message } => bad_input(field, message),
+        BreakdownError::Limit(message) => coded(Code::LimitExceeded, message),
+        BreakdownError::Store(_) => internal(error),
     }
 }
 

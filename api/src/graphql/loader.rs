@@ -1,4 +1,5 @@
-//! Names, versions and combinations for fields that refer to one: from the catalog when it knows them, else in batches.
+//! Names, versions, combinations, jobs and newest samples for fields that refer to one: from the catalog when it knows them, else in
+//! batches.
 //!
 //! Invariant: an id that stands in an answer is in the database; one that is not is an inconsistency, never null.
 
@@ -7,13 +8,15 @@ use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::{Context, Result};
+use plimsoll_domain::breakdown::BreakdownError;
 use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::catalog::{Checkpoint, CheckpointVersion, Combination, ModelVersion};
 use plimsoll_domain::job::pending::jobs;
 use plimsoll_domain::store::{Attribute, Job, StoreError};
+use plimsoll_domain::utilization::{self, OfGpus, Utilization};
 use uuid::Uuid;
 
-use super::error::internal;
+use super::error::{internal, of_shared};
 
 /// Loads what the catalog does not hold.
 #[derive(Clone, Debug)]
@@ -108,4 +111,34 @@ impl Loader<JobKey> for CatalogLoader {
         let snapshot = self.0.store.snapshot().await?;
         Ok(jobs(&snapshot, &keys).await?.into_iter().map(|(key, job)| (JobKey(key), job)).collect())
     }
+}
+
+/// The newest sample of a machine, and what is asked of its GPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UtilizationOf(pub u32, pub OfGpus);
+
+impl Loader<UtilizationOf> for CatalogLoader {
+    type Value = Arc<Utilization>;
+    type Error = Arc<BreakdownError>;
+
+    async fn load(&self, keys: &[UtilizationOf]) -> Result<HashMap<UtilizationOf, Self::Value>, Self::Error> {
+        let mut found = HashMap::new();
+        if keys.is_empty() {
+            return Ok(found);
+        }
+        let reading = self.0.begin().await.map_err(BreakdownError::from)?;
+        for asked in [OfGpus::Nothing, OfGpus::Samples, OfGpus::Combinations] {
+            let vms: Vec<u32> = keys.iter().filter(|key| key.1 == asked).map(|key| key.0).collect();
+            if !vms.is_empty() {
+                let of_vms = utilization::utilization(&reading, &vms, asked).await?;
+                found.extend(of_vms.into_iter().map(|(vm, utilization)| (UtilizationOf(vm, asked), Arc::new(utilization))));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The newest sample of a machine; none where it has sent none.
+pub async fn utilization(ctx: &Context<'_>, vm: u32, of_gpus: OfGpus) -> Result<Option<Arc<Utilization>>> {
+    ctx.data::<DataLoader<CatalogLoader>>()?.load_one(UtilizationOf(vm, of_gpus)).await.map_err(of_shared)
 }

@@ -323,6 +323,8 @@ async fn insert_facts(
     tell_attributes(tx, sorted, &told, names).await?;
     tx.vm_touch(&touched(sorted, &told, &vm_samples, &gpu_samples)).await?;
     tx.gpu_memory_tell(&gpu_memory(&gpu_samples)).await?;
+    tx.vm_latest_tell(&rows::vm_latest_rows(&vm_samples)).await?;
+    tx.gpu_latest_tell(&rows::gpu_latest_rows(&gpu_samples)).await?;
     tx.execution_reach_widen(&reach(&sorted.executions)).await?;
     let news = gpu_indices(sorted, &told, &gpu_samples, names, known.gpu_index_max);
     let changed = tx.gpu_index_raise(&news).await?;

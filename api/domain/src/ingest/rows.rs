@@ -2,6 +2,8 @@
 //!
 //! Invariant: every accepted event gives exactly one row. Must not know: keys, transactions, cells.
 
+use std::collections::BTreeMap;
+
 use plimsoll_entity::value::label::LoadOutcome;
 use plimsoll_entity::value::time::Instant;
 use uuid::Uuid;
@@ -307,6 +309,41 @@ pub fn gpu_sample_rows(samples: &[Identified<'_, GpuSample>]) -> Rows {
         ("name", texts(samples, |row| row.event.name.as_ref())),
     ];
     Rows { table: "gpu_sample", count: samples.len(), columns }
+}
+
+/// Rows of `vm_latest`: the newest sample of each machine, in the order of the machines.
+#[must_use]
+pub fn vm_latest_rows(samples: &[Identified<'_, VmSample>]) -> Rows {
+    let newest = newest(samples, |sample| (sample.id, 0), |sample| sample.event.at);
+    of_latest("vm_latest", vm_sample_rows(&newest))
+}
+
+/// Rows of `gpu_latest`: the newest sample of each GPU, in the order of machines and indices.
+#[must_use]
+pub fn gpu_latest_rows(samples: &[Identified<'_, GpuSample>]) -> Rows {
+    let newest = newest(samples, |sample| (sample.id, sample.event.gpu), |sample| sample.event.at);
+    of_latest("gpu_latest", gpu_sample_rows(&newest))
+}
+
+/// The newest of each key, in the order of the keys.
+fn newest<'e, E>(
+    samples: &[Identified<'e, E>],
+    key: impl Fn(&Identified<'e, E>) -> (u32, u16),
+    at: impl Fn(&Identified<'e, E>) -> Instant,
+) -> Vec<Identified<'e, E>> {
+    let mut newest: BTreeMap<(u32, u16), Identified<'e, E>> = BTreeMap::new();
+    for sample in samples {
+        let known = newest.entry(key(sample)).or_insert(*sample);
+        if at(known) < at(sample) {
+            *known = *sample;
+        }
+    }
+    newest.into_values().collect()
+}
+
+/// Rows of a fact as rows of its newest, which need not tell duplicates from conflicts.
+fn of_latest(table: &'static str, facts: Rows) -> Rows {
+    Rows { table, columns: facts.columns.into_iter().filter(|(name, _)| *name != "hash").collect(), ..facts }
 }
 
 /// Rows of `storage_snapshot`.

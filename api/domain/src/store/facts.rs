@@ -233,10 +233,8 @@ impl Snapshot {
         &self,
         window: Window,
     ) -> Result<impl Stream<Item = Result<VmSampleFact, StoreError>> + Send + '_, StoreError> {
-        let sql = "SELECT at, vm_id, interval_seconds, cpu_ratio, disk_busy_ratio, memory_used_bytes, memory_total_bytes, disk_used_bytes, \
-             disk_total_bytes, network_received_bytes, network_sent_bytes, network_errors, disk_read_bytes, disk_written_bytes, disk_read_ops, \
-             disk_write_ops FROM vm_sample WHERE at >= ? AND at < ?";
-        let rows = self.stream(sql, window).await?;
+        let sql = format!("SELECT {} FROM vm_sample WHERE at >= ? AND at < ?", vm_sample_columns());
+        let rows = self.stream(&sql, window).await?;
         Ok(rows.map(|row| vm_sample_fact(&row.map_err(StoreError::read)?).map_err(StoreError::read)))
     }
 
@@ -265,7 +263,13 @@ impl Snapshot {
     }
 }
 
-fn vm_sample_fact(row: &QueryResult) -> Result<VmSampleFact, sea_orm::DbErr> {
+/// The columns of a machine sample in the order in which [`vm_sample_fact`] reads them.
+pub(super) const fn vm_sample_columns() -> &'static str {
+    "at, vm_id, interval_seconds, cpu_ratio, disk_busy_ratio, memory_used_bytes, memory_total_bytes, disk_used_bytes, disk_total_bytes, \
+     network_received_bytes, network_sent_bytes, network_errors, disk_read_bytes, disk_written_bytes, disk_read_ops, disk_write_ops"
+}
+
+pub(super) fn vm_sample_fact(row: &QueryResult) -> Result<VmSampleFact, sea_orm::DbErr> {
     let mut fact = VmSampleFact {
         at: Instant(row.try_get_by_index(0)?),
         vm_id: id(row, 1)?,

@@ -1,11 +1,7 @@
 //! Figures of executions over a trailing window, while they change.
 
-use std::fmt::{self, Write as _};
-use std::hash::{DefaultHasher, Hasher as _};
-use std::time::Duration;
-
 use async_graphql::{Context, Result, Subscription};
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{Stream, StreamExt as _};
 use plimsoll_domain::breakdown::WINDOW_DAYS_MAX;
 use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::breakdown::executions::{Breakdown, ExecutionOrder, ExecutionQuestion, Reader, Reading, check};
@@ -14,22 +10,20 @@ use plimsoll_domain::cell::part::Part;
 use plimsoll_domain::live::trailing::{Answered, Trailing, seconds_us};
 use plimsoll_domain::store::{Passing, Snapshot};
 use plimsoll_entity::value::time::Window;
-use tokio::sync::watch;
 
 use crate::graphql::ask::{AskedFilter as _, dimensions};
 use crate::graphql::error::{bad_input, of_breakdown, of_store};
 use crate::graphql::guard;
 use crate::graphql::heavy::rows_limit;
 use crate::graphql::subscription::interval_us;
-use crate::graphql::subscription::live::{Live, Patience};
+use crate::graphql::subscription::live::Live;
+use crate::graphql::subscription::watching::{Looked, Watched, digest, watch};
 use crate::graphql::types::enums::ExecutionDimension;
 use crate::graphql::types::execution_stats::{ExecutionBreakdown, parts_asked};
 use crate::graphql::types::filter::ExecutionFilter;
 
 /// Longest trailing window, in seconds: that of a breakdown.
 const TRAILING_SECONDS_MAX: i64 = WINDOW_DAYS_MAX * 86_400;
-/// How long a wait may be before the clock is looked at again: it need not agree with that of the timer.
-const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Subscriptions about executions.
 #[derive(Default)]
@@ -61,7 +55,7 @@ impl ExecutionSubscription {
         check(Window::of(0, trailing.length_us), &by, limit).map_err(of_breakdown)?;
         let live = ctx.data::<Live>()?.clone();
         let question = Question { trailing, by, parts, limit, filter: filter.unwrap_or_default() };
-        Ok(metrics(ctx.data::<Reader>()?.clone(), live, question))
+        Ok(watch(ctx.data::<Reader>()?.clone(), live, question).map(|figures| figures.map(ExecutionBreakdown::from)))
     }
 }
 
@@ -87,79 +81,22 @@ impl Question {
     }
 }
 
-type Figures = Breakdown<ExecutionFigures>;
+impl Watched for Question {
+    type Figures = Breakdown<ExecutionFigures>;
+    const FIELD: &'static str = "executionMetrics";
 
-/// Where a subscription stands.
-struct Watching {
-    reader: Reader,
-    live: Live,
-    heard: watch::Receiver<u64>,
-    question: Question,
-    /// What the last answer held, and the digest of its figures.
-    last: Option<(Answered, u64)>,
-}
-
-fn metrics(reader: Reader, live: Live, question: Question) -> impl Stream<Item = Result<ExecutionBreakdown>> {
-    let heard = live.commits.heard();
-    let watching = Watching { reader, live, heard, question, last: None };
-    stream::unfold(Some(watching), async |watching| {
-        let mut watching = watching?;
-        match watching.next().await {
-            Ok(figures) => Some((Ok(figures.into()), Some(watching))),
-            Err(error) => Some((Err(error), None)),
-        }
-    })
-}
-
-impl Watching {
-    /// The figures, once they are other than the last ones.
-    async fn next(&mut self) -> Result<Figures> {
-        loop {
-            self.until_due().await;
-            let heard = *self.heard.borrow_and_update();
-            let mut patience = Patience::default();
-            let (answered, figures) = loop {
-                match self.look(heard).await {
-                    Ok(looked) => break looked,
-                    Err(error) => patience.bear(error).await?,
-                }
-            };
-            let digest = digest(&figures);
-            let is_news = self.last.is_none_or(|(_, last)| last != digest);
-            self.last = Some((answered, digest));
-            if is_news {
-                return Ok(figures);
-            }
-        }
+    fn trailing(&self) -> Trailing {
+        self.trailing
     }
 
-    /// Waits until the window may show something else, and the interval is over.
-    async fn until_due(&mut self) {
-        let Some((answered, _)) = self.last else { return };
-        loop {
-            let heard = *self.heard.borrow_and_update();
-            let wait_us = self.question.trailing.wait_us(answered, heard, self.reader.store.clock().now());
-            let wait = match wait_us {
-                Some(us) if us <= 0 => return,
-                Some(us) => Duration::from_micros(us.unsigned_abs()).min(WAIT_MAX),
-                None => WAIT_MAX,
-            };
-            // What tells of commits lives as long as the schema; were it gone, time would go on.
-            let _ = tokio::time::timeout(wait, self.heard.changed()).await;
-        }
-    }
-
-    async fn look(&self, heard: u64) -> Result<(Answered, Figures)> {
-        let (reader, question) = (self.reader.clone(), self.question.clone());
-        let look = async move |reading: &Reading| {
-            let as_of = reading.snapshot.as_of;
-            let window = question.trailing.window(as_of);
-            let filter = question.filter.clone().ids(reading).await?;
-            let asked = ExecutionQuestion { window, by: question.by.clone(), parts: question.parts.clone(), limit: question.limit };
-            let figures = reader.execution_breakdown(reading, &asked, &filter, ExecutionOrder::Executions).await.map_err(of_breakdown)?;
-            Ok((answered(&reading.snapshot, &question, window, heard).await?, figures))
-        };
-        self.live.read(&self.reader, "executionMetrics", look).await
+    async fn look(self, reader: &Reader, reading: &Reading, heard: u64) -> Result<Looked<Self::Figures>> {
+        let window = self.trailing.window(reading.snapshot.as_of);
+        let filter = self.filter.clone().ids(reading).await?;
+        let asked = ExecutionQuestion { window, by: self.by.clone(), parts: self.parts.clone(), limit: self.limit };
+        let figures = reader.execution_breakdown(reading, &asked, &filter, ExecutionOrder::Executions).await.map_err(of_breakdown)?;
+        let Breakdown { row_count, rows, other, total, .. } = &figures;
+        let digest = digest(format_args!("{row_count:?}{rows:?}{other:?}{total:?}"));
+        Ok(Looked { answered: answered(&reading.snapshot, &self, window, heard).await?, digest, figures })
     }
 }
 
@@ -171,20 +108,4 @@ async fn answered(snapshot: &Snapshot, question: &Question, window: Window, hear
     }
     let commit_number = snapshot.commit_number().await.map_err(of_store)?;
     Ok(Answered { as_of, commit_number, heard, changes_at: question.trailing.changes_at(as_of, &edges, question.is_by_minute()) })
-}
-
-/// A digest of the figures, whatever their window: a subscription remembers no more of its last answer, however many rows it has.
-fn digest(figures: &Figures) -> u64 {
-    struct Digest(DefaultHasher);
-    impl fmt::Write for Digest {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0.write(text.as_bytes());
-            Ok(())
-        }
-    }
-    let Figures { row_count, rows, other, total, .. } = figures;
-    let mut digest = Digest(DefaultHasher::new());
-    // Writing into a digest cannot fail.
-    let _ = write!(digest, "{row_count:?}{rows:?}{other:?}{total:?}");
-    digest.0.finish()
 }

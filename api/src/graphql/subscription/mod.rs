@@ -6,12 +6,15 @@
 pub mod execution_metrics;
 pub mod job_updates;
 pub mod live;
+pub mod vm_utilization;
+pub mod watching;
 
 use async_graphql::{MergedSubscription, Result};
 
 use super::error::bad_input;
 use execution_metrics::ExecutionSubscription;
 use job_updates::JobSubscription;
+use vm_utilization::MachineSubscription;
 
 /// Least time between two payloads, in milliseconds.
 pub const INTERVAL_MS_MIN: i32 = 250;
@@ -21,7 +24,7 @@ pub const INTERVAL_MS_MAX: i32 = 60_000;
 /// What can be subscribed to.
 #[derive(MergedSubscription, Default)]
 #[graphql(name = "Subscription")]
-pub struct Subscription(ExecutionSubscription, JobSubscription);
+pub struct Subscription(ExecutionSubscription, JobSubscription, MachineSubscription);
 
 /// An `intervalMs`, in microseconds.
 ///

@@ -19,5 +19,6 @@ pub mod popularity;
 pub mod provisioning;
 pub mod switching;
 pub mod usage;
+pub mod utilization;
 pub mod vm;
 pub mod window;

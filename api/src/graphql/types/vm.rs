@@ -10,7 +10,9 @@ use plimsoll_entity::value::time::Instant;
 
 use super::enums::{PurchaseOption, VmState};
 use super::id::NodeKind;
+use super::utilization::{VmUtilization, gpus_asked};
 use crate::graphql::error::of_store;
+use crate::graphql::guard;
 use crate::graphql::loader;
 use crate::graphql::scalar::UInt53;
 
@@ -74,6 +76,15 @@ impl Vm {
     /// How it was bought; null when no event told it.
     async fn purchase_option(&self, ctx: &Context<'_>) -> Result<Option<PurchaseOption>> {
         Ok(fleet(ctx).await?.machine(self.0).and_then(|machine| machine.timeline.purchase_option()).map(PurchaseOption::from))
+    }
+
+    /// The newest sample of the machine; null when none has arrived, and without the role.
+    #[graphql(directive = guard::requires::apply(guard::required("Vm.utilization")))]
+    async fn utilization(&self, ctx: &Context<'_>) -> Result<Option<VmUtilization>> {
+        if !guard::allows(ctx, "Vm.utilization") {
+            return Ok(None);
+        }
+        Ok(loader::utilization(ctx, self.0, gpus_asked(ctx.look_ahead())).await?.map(VmUtilization))
     }
 }
 
