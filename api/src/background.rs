@@ -1,4 +1,4 @@
-//! The work that goes on beside requests: cells are folded, timelines and jobs derived, past hours packed.
+//! The work that goes on beside requests: cells are folded, timelines and jobs derived, past hours packed, alert rules evaluated.
 //!
 //! Invariant: each task runs on a thread of its own and sleeps between its looks; a failure is logged and tried again.
 //! Must not know: what the figures mean.
@@ -10,8 +10,11 @@ use plimsoll_domain::cell::compactor::Compactor;
 use plimsoll_domain::clock::{Clock, IdSource};
 use plimsoll_domain::concurrency::packer::Packer;
 use plimsoll_domain::job::worker::JobWorker;
+use plimsoll_domain::live::bus::Bus;
 use plimsoll_domain::store::Store;
 use plimsoll_domain::timeline::worker::TimelineWorker;
+use plimsoll_domain::watch::evaluator::Evaluator;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::tasks::Tasks;
@@ -19,6 +22,10 @@ use crate::telemetry;
 
 /// Between two looks of the timeline worker.
 const BUILD_EVERY: Duration = Duration::from_secs(2);
+/// Between two evaluations of alert rules at least.
+const EVALUATE_AFTER: Duration = Duration::from_secs(1);
+/// How much longer an evaluation waits for a commit.
+const EVALUATE_EVERY: Duration = Duration::from_secs(4);
 /// Between two looks of the compactor.
 const COMPACT_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks of the packer of executions.
@@ -27,7 +34,7 @@ const PACK_EVERY: Duration = Duration::from_secs(5);
 const WORK_JOBS_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts all of it.
-pub fn spawn(tasks: &Tasks, store: &Store, ids: &dyn IdSource) {
+pub fn spawn(tasks: &Tasks, store: &Store, bus: &Arc<dyn Bus>, ids: &Arc<dyn IdSource>) {
     let compacting = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("compactor", move || compact(compacting.0, compacting.1));
     let building = (TimelineWorker::new(store.clone(), ids.next_id()), Arc::clone(store.clock()), tasks.stop.clone());
@@ -36,6 +43,9 @@ pub fn spawn(tasks: &Tasks, store: &Store, ids: &dyn IdSource) {
     tasks.spawn_heavy("jobs", move || work_jobs_off(working.0, working.1, working.2));
     let packing = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("packer", move || pack(packing.0, packing.1));
+    let evaluator = Evaluator::new(store.clone(), Arc::clone(bus), Arc::clone(ids));
+    let evaluating = (evaluator, bus.heard(), Arc::clone(store.clock()), tasks.stop.clone());
+    tasks.spawn_heavy("alerts", move || evaluate(evaluating.0, evaluating.1, evaluating.2, evaluating.3));
 }
 
 async fn compact(store: Store, stop: CancellationToken) {
@@ -89,5 +99,26 @@ async fn work_jobs_off(mut worker: JobWorker, store: Store, stop: CancellationTo
     }
     if let Err(error) = worker.release().await {
         tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of jobs back");
+    }
+}
+
+async fn evaluate(mut evaluator: Evaluator, mut heard: watch::Receiver<u64>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    loop {
+        // Soon after a commit, and now and then: a machine falls silent without one.
+        let wait = async {
+            tokio::time::sleep(EVALUATE_AFTER).await;
+            let _ = tokio::time::timeout(EVALUATE_EVERY, heard.changed()).await;
+        };
+        if stop.run_until_cancelled(wait).await.is_none() {
+            break;
+        }
+        match evaluator.run_once(clock.now()).await {
+            Ok(done) if done == Default::default() => {}
+            Ok(done) => tracing::info!(opened = done.opened, resolved = done.resolved, "evaluated alert rules"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot evaluate alert rules, will try again"),
+        }
+    }
+    if let Err(error) = evaluator.release().await {
+        tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of the alerts back");
     }
 }

@@ -36,6 +36,7 @@ use auth::first_start::{self, FirstStartError};
 use auth::jwks::JwksError;
 use auth::jwt::ClaimPolicy;
 use config::Config;
+use graphql::mutation::Writing;
 use graphql::query::service::ServiceConfig;
 use graphql::subscription::live::Live;
 use http::graphql::{EventSenders, GraphqlEndpoint};
@@ -136,7 +137,7 @@ pub async fn serve_store(
     let bus: Arc<dyn Bus> = Arc::new(LocalBus::default());
     let (writer, ingest) = Writer::new(store.clone());
     let writer = writer.waking(Arc::clone(&bus));
-    let (commits, follower) = Commits::new(store.clone(), bus);
+    let (commits, follower) = Commits::new(store.clone(), Arc::clone(&bus));
     let written = tokio::task::spawn_blocking({
         let runtime = tokio::runtime::Handle::current();
         move || runtime.block_on(writer.run())
@@ -146,7 +147,7 @@ pub async fn serve_store(
     tasks.spawn("keys", Arc::clone(&authenticator).keep_keys_fresh(tasks.stop.clone()));
     tasks.spawn("metrics", http::metrics::keep_up(metrics.clone(), tasks.stop.clone()));
     tasks.spawn("commits", follower.run(tasks.stop.clone()));
-    background::spawn(&tasks, &store, &*ids);
+    background::spawn(&tasks, &store, &bus, &ids);
     if config.collect.enabled {
         tasks.spawn("collector", collect::run(ingest.clone(), Arc::clone(&clock), tasks.stop.clone()));
     }
@@ -155,9 +156,10 @@ pub async fn serve_store(
     let limits = gate_limits(&config);
     let page = (PAGE_SIZE_DEFAULT.min(config.limits.page_size), config.limits.page_size);
     let service = ServiceConfig::new(&limits, config.cost.currency.as_str().to_owned(), config.limits.ingest_body_bytes, page);
+    let writing = Writing { bus, ids: Arc::clone(&ids), webhook_allow: Arc::default() };
     let endpoint = GraphqlEndpoint {
         authenticator: Arc::clone(&authenticator),
-        schema: graphql::schema(Reader::new(store.clone()), Live::new(commits), service),
+        schema: graphql::schema(Reader::new(store.clone()), Live::new(commits), writing, service),
         introspection: config.graphql.introspection,
         has_key: config.auth.has_key(),
         origins: config.http.cors_origins.clone(),

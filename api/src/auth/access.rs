@@ -3,7 +3,10 @@
 //! Invariant: every root field but those in [`OPEN`] stands here, and so does every nested field that asks for more than its
 //! parent; a test walks the schema. Must not know: how a refusal looks.
 
-use plimsoll_entity::value::label::Role;
+use plimsoll_domain::watch::rule::{SignalKind, kind_of};
+use plimsoll_entity::value::label::{Role, Signal};
+
+use super::role::RoleSet;
 
 const TD: Role = Role::PipelineTd;
 const ADMIN: Role = Role::Admin;
@@ -35,11 +38,35 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.provisioningBreakdown", &[ADMIN]),
     ("Query.availabilityBreakdown", &[ADMIN]),
     ("Query.auditLog", &[ADMIN]),
+    ("Query.fleetHealth", &[ADMIN]),
+    ("Query.alerts", &[TD, ADMIN, FD]),
+    ("Query.alertRules", &[TD, ADMIN, FD]),
+    ("Mutation.alertRuleCreate", &[ADMIN, FD]),
+    ("Mutation.alertRuleUpdate", &[ADMIN, FD]),
+    ("Mutation.alertRuleDelete", &[ADMIN, FD]),
+    ("Mutation.alertAcknowledge", &[ADMIN, FD]),
     ("Vm.utilization", &[ADMIN]),
     ("Subscription.executionMetrics", &[TD, ADMIN]),
     ("Subscription.jobUpdates", &[TD, ADMIN]),
+    ("Subscription.alertUpdates", &[TD, ADMIN, FD]),
     ("Subscription.vmUtilization", &[ADMIN]),
 ];
+
+/// Roles of which one is enough for the rules and alerts of a signal.
+#[must_use]
+pub const fn roles_of_signal(signal: Signal) -> &'static [Role] {
+    match kind_of(signal) {
+        SignalKind::Machine => &[ADMIN],
+        SignalKind::Execution | SignalKind::Load => &[TD, ADMIN],
+        SignalKind::Cost => &[FD],
+    }
+}
+
+/// The signals whose rules and alerts these roles may read.
+#[must_use]
+pub fn signals_of(roles: RoleSet) -> Vec<Signal> {
+    Signal::ALL.iter().copied().filter(|signal| roles.contains_any(roles_of_signal(*signal))).collect()
+}
 
 /// Roles of which one is enough for a guarded field; none for a field that is not guarded.
 #[must_use]
@@ -50,6 +77,15 @@ pub fn roles_of(field: &str) -> Option<&'static [Role]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_role_reads_its_own_signals() {
+        let of = |role: Role| signals_of(RoleSet::NONE.with(role));
+        assert_eq!(of(FD), [Signal::CostPerHour]);
+        assert_eq!(of(TD), [Signal::FailureRatio, Signal::DurationP95Ms, Signal::QueueP95Ms, Signal::CacheHitRatio]);
+        assert!(!of(ADMIN).contains(&Signal::CostPerHour) && of(ADMIN).len() == Signal::ALL.len() - 1);
+        assert!(of(Role::Ingest).is_empty());
+    }
 
     #[test]
     fn each_field_stands_once() {

@@ -7,7 +7,7 @@
 use async_graphql::{Result, SimpleObject};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use plimsoll_domain::job::updates::Position;
+use plimsoll_domain::live::ordered::Position;
 use plimsoll_domain::store::{NewestFirst, Page};
 use plimsoll_entity::value::time::Instant;
 use uuid::Uuid;

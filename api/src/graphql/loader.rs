@@ -13,6 +13,7 @@ use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::catalog::{Checkpoint, CheckpointVersion, Combination, ModelVersion};
 use plimsoll_domain::job::pending::jobs;
 use plimsoll_domain::store::{Attribute, Job, StoreError};
+use plimsoll_domain::watch::rule::Rule;
 use plimsoll_domain::utilization::{self, OfGpus, Utilization};
 use uuid::Uuid;
 
@@ -111,6 +112,30 @@ impl Loader<JobKey> for CatalogLoader {
         let snapshot = self.0.store.snapshot().await?;
         Ok(jobs(&snapshot, &keys).await?.into_iter().map(|(key, job)| (JobKey(key), job)).collect())
     }
+}
+
+/// An alert rule, by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AlertRuleId(pub Uuid);
+
+impl Loader<AlertRuleId> for CatalogLoader {
+    type Value = Rule;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[AlertRuleId]) -> Result<HashMap<AlertRuleId, Rule>, Self::Error> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let ids: Vec<Uuid> = keys.iter().map(|key| key.0).collect();
+        let rules = self.0.store.snapshot().await?.alert_rule_fetch(&ids).await?;
+        Ok(rules.into_iter().map(|rule| (AlertRuleId(rule.id), rule)).collect())
+    }
+}
+
+/// The rule of an alert.
+pub async fn alert_rule(ctx: &Context<'_>, id: Uuid) -> Result<Rule> {
+    let found = ctx.data::<DataLoader<CatalogLoader>>()?.load_one(AlertRuleId(id)).await.map_err(internal)?;
+    found.ok_or_else(|| internal(StoreError::Inconsistent("alert")))
 }
 
 /// The newest sample of a machine, and what is asked of its GPUs.

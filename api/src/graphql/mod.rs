@@ -9,16 +9,19 @@ pub mod error;
 pub mod guard;
 pub mod heavy;
 pub mod loader;
+pub mod mutation;
 pub mod query;
 pub mod scalar;
 pub mod subscription;
 pub mod types;
 
 use async_graphql::dataloader::DataLoader;
-use async_graphql::{EmptyMutation, MergedObject, SDLExportOptions, Schema, ValidationMode};
+use async_graphql::{MergedObject, SDLExportOptions, Schema, ValidationMode};
 use plimsoll_domain::breakdown::executions::Reader;
 
 use loader::CatalogLoader;
+use mutation::{Mutation, Writing};
+use query::alerts::AlertQuery;
 use query::comparisons::ComparisonQuery;
 use query::concurrency::ConcurrencyQuery;
 use query::executions::ExecutionQuery;
@@ -49,23 +52,24 @@ pub struct Query(
     MachineQuery,
     MachineLifeQuery,
     ListQuery,
+    AlertQuery,
 );
 
 /// The schema.
-pub type PlimsollSchema = Schema<Query, EmptyMutation, Subscription>;
+pub type PlimsollSchema = Schema<Query, Mutation, Subscription>;
 
-fn builder() -> async_graphql::SchemaBuilder<Query, EmptyMutation, Subscription> {
-    Schema::build(Query::default(), EmptyMutation, Subscription::default())
+fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
         // The gate has validated, and measured, every document by then.
         .validation_mode(ValidationMode::Fast)
         .limit_recursive_depth(RECURSION_MAX)
         .disable_suggestions()
 }
 
-/// The schema over a reader of figures and what live subscriptions share.
+/// The schema over a reader of figures, what live subscriptions share and what changes need.
 #[must_use]
-pub fn schema(reader: Reader, live: Live, config: ServiceConfig) -> PlimsollSchema {
-    builder().data(DataLoader::new(CatalogLoader(reader.clone()), tokio::spawn)).data(reader).data(live).data(config).finish()
+pub fn schema(reader: Reader, live: Live, writing: Writing, config: ServiceConfig) -> PlimsollSchema {
+    builder().data(DataLoader::new(CatalogLoader(reader.clone()), tokio::spawn)).data(reader).data(live).data(writing).data(config).finish()
 }
 
 /// The schema as text, sorted: what `schema.graphql` holds.

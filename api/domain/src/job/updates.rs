@@ -13,6 +13,7 @@ use super::listing::{Wanted, matching};
 use crate::breakdown::BreakdownError;
 use crate::breakdown::executions::Reading;
 use crate::breakdown::filter::Filter;
+use crate::live::ordered::{Position, Step};
 use crate::store::{Attempt, Job, JobChange, JobEntry, Snapshot, StoreError, WriteTx};
 
 /// How long it is known what commits changed.
@@ -24,39 +25,11 @@ const ROWS_PER_STEP: u64 = 16;
 /// Changes that one step looks at.
 const ENTRIES_PER_STEP: usize = 500;
 
-/// What has been seen: everything that commits before told, and of this commit everything up to and with this place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// Number of the commit.
-    pub number: u64,
-    /// Place in it.
-    pub index: u32,
-}
-
-impl Position {
-    /// Everything up to and with a commit.
-    #[must_use]
-    pub const fn behind(number: u64) -> Self {
-        Self { number, index: u32::MAX }
-    }
-}
-
-/// Some changes.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// Jobs that changed and match, each with where to go on behind it.
-    pub updates: Vec<(Position, Job)>,
-    /// Where to go on.
-    pub reached: Position,
-    /// Whether nothing more was committed.
-    pub is_end: bool,
-}
-
 /// The next changes behind a position; `states` none: in any.
 ///
 /// # Errors
 /// [`BreakdownError::Question`] when it is no longer known what followed, or never was; what the store says.
-pub async fn updates(reading: &Reading, filter: &Filter, states: Option<&[JobState]>, after: Position) -> Result<Step, BreakdownError> {
+pub async fn updates(reading: &Reading, filter: &Filter, states: Option<&[JobState]>, after: Position) -> Result<Step<Job>, BreakdownError> {
     let snapshot = &reading.snapshot;
     let newest = snapshot.commit_number().await?;
     let (forgotten, _) = snapshot.job_updates_forgotten().await?;

@@ -5,6 +5,7 @@
 
 pub mod bus;
 pub mod commits;
+pub mod ordered;
 pub mod trailing;
 
 /// Describes what this module counts.

@@ -17,3 +17,4 @@ pub mod rules;
 pub mod series;
 pub mod signals;
 pub mod updates;
+pub mod webhook_url;

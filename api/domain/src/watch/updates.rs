@@ -7,24 +7,13 @@ use plimsoll_entity::value::label::{AlertState, Signal};
 use plimsoll_entity::value::time::DAY_US;
 
 use crate::breakdown::BreakdownError;
-use crate::job::updates::Position;
+use crate::live::ordered::{Position, Step};
 use crate::store::{Alert, Snapshot};
 
 /// How long it is known what changed.
 pub const KNOWN_US: i64 = 7 * DAY_US;
 /// Changes that one step reads.
 const CHANGES_PER_STEP: u64 = 500;
-
-/// Some changes.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// Alerts that changed and are wanted, each with where to go on behind it.
-    pub updates: Vec<(Position, Alert)>,
-    /// Where to go on.
-    pub reached: Position,
-    /// Whether nothing more was committed.
-    pub is_end: bool,
-}
 
 /// The next changes behind a position of alerts of some signals; `states` none: in any.
 ///
@@ -35,7 +24,7 @@ pub async fn updates(
     signals: &[Signal],
     states: Option<&[AlertState]>,
     after: Position,
-) -> Result<Step, BreakdownError> {
+) -> Result<Step<Alert>, BreakdownError> {
     let newest = snapshot.commit_number().await?;
     if after < Position::behind(snapshot.alert_changes_forgotten().await?) {
         return Err(unknown(format!(

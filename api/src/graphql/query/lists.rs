@@ -10,11 +10,13 @@ use plimsoll_entity::value::label::VmState;
 use plimsoll_entity::value::time::{Instant, Window};
 use uuid::Uuid;
 
+use super::alerts;
 use super::service::ServiceConfig;
 use crate::graphql::connection::{PageArguments, PageSizes, Pages, part};
 use crate::graphql::error::{bad_input, of_breakdown, of_store};
 use crate::graphql::guard;
 use crate::graphql::heavy::heavy;
+use crate::graphql::types::alert::{Alert, AlertRule};
 use crate::graphql::types::execution::{Execution, ExecutionConnection, ExecutionEdge};
 use crate::graphql::types::filter::{ExecutionFilter, LIST_ENTRIES_MAX, MachineFilter};
 use crate::graphql::types::id::{self, NodeKind};
@@ -61,6 +63,10 @@ pub enum Node {
     Execution(Execution),
     /// Audit entry.
     AuditEntry(AuditEntry),
+    /// Alert.
+    Alert(Alert),
+    /// Alert rule.
+    AlertRule(AlertRule),
 }
 
 /// Root fields that list and look up.
@@ -323,6 +329,8 @@ impl ListQuery {
             NodeKind::Execution | NodeKind::Job => "Query.execution",
             NodeKind::Vm | NodeKind::InstanceType => "Query.vms",
             NodeKind::AuditEntry => "Query.auditLog",
+            NodeKind::Alert => "Query.alerts",
+            NodeKind::AlertRule => "Query.alertRules",
             _ => "Query.dimensionValues",
         };
         if !guard::allows(ctx, guarded) {
@@ -336,6 +344,14 @@ impl ListQuery {
             // Its fields have other types than those of executions and machines, so that one selection could not hold them all.
             NodeKind::Job => Ok(None),
             NodeKind::AuditEntry => audit_entry(ctx, key).await,
+            NodeKind::Alert => match uuid_key(key) {
+                Some(uuid) => Ok(alerts::readable_alert(ctx, uuid).await?.map(|alert| Alert(alert).into())),
+                None => Ok(None),
+            },
+            NodeKind::AlertRule => match uuid_key(key) {
+                Some(uuid) => Ok(alerts::readable_rule(ctx, uuid).await?.map(|rule| AlertRule(rule).into())),
+                None => Ok(None),
+            },
             kind => match number_key(key) {
                 Some(key) => named(ctx, kind, key).await,
                 None => Ok(None),
@@ -398,7 +414,7 @@ async fn named(ctx: &Context<'_>, kind: NodeKind, key: u32) -> Result<Option<Nod
             let found = reader.catalog.combinations(&snapshot, &[key]).await.map_err(of_store)?;
             Ok(found.get(&key).map(|_| Combination(key).into()))
         }
-        NodeKind::Execution | NodeKind::Job | NodeKind::AuditEntry => Ok(None),
+        NodeKind::Execution | NodeKind::Job | NodeKind::AuditEntry | NodeKind::Alert | NodeKind::AlertRule => Ok(None),
     }
 }
 

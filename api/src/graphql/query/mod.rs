@@ -1,5 +1,6 @@
 //! The root fields, by area.
 
+pub mod alerts;
 pub mod comparisons;
 pub mod concurrency;
 pub mod executions;

@@ -3,7 +3,9 @@
 //! Invariant: a stream reads one snapshot for each payload, computes when it is asked for the next one and not before, and sees of its
 //! caller only the roles. Must not know: what carries it.
 
+pub mod alert_updates;
 pub mod execution_metrics;
+pub mod following;
 pub mod job_updates;
 pub mod live;
 pub mod vm_utilization;
@@ -12,6 +14,7 @@ pub mod watching;
 use async_graphql::{MergedSubscription, Result};
 
 use super::error::bad_input;
+use alert_updates::AlertSubscription;
 use execution_metrics::ExecutionSubscription;
 use job_updates::JobSubscription;
 use vm_utilization::MachineSubscription;
@@ -24,7 +27,7 @@ pub const INTERVAL_MS_MAX: i32 = 60_000;
 /// What can be subscribed to.
 #[derive(MergedSubscription, Default)]
 #[graphql(name = "Subscription")]
-pub struct Subscription(ExecutionSubscription, JobSubscription, MachineSubscription);
+pub struct Subscription(ExecutionSubscription, JobSubscription, MachineSubscription, AlertSubscription);
 
 /// An `intervalMs`, in microseconds.
 ///

@@ -152,6 +152,14 @@ pub enum ExecutionDimension {
     ErrorType,
 }
 
+impl ExecutionDimension {
+    /// The dimension of the schema; none for what is no dimension of executions.
+    pub fn of(dimension: Dimension) -> Option<Self> {
+        let all = <Self as async_graphql::resolver_utils::EnumType>::items();
+        all.iter().map(|item| item.value).find(|known| Dimension::from(*known) == dimension)
+    }
+}
+
 impl From<ExecutionDimension> for Dimension {
     fn from(dimension: ExecutionDimension) -> Self {
         match dimension {
@@ -216,4 +224,82 @@ pub enum ExecutionOrder {
     GpuHours,
     /// Distinct users.
     Users,
+}
+
+/// How much an alert matters.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::Severity")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Somebody should look.
+    Warning,
+    /// Somebody must act.
+    Critical,
+}
+
+/// State of an alert.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::AlertState")]
+pub enum AlertState {
+    /// Its condition holds, and nobody has taken it.
+    Firing,
+    /// Its condition holds, and a person has taken it.
+    Acknowledged,
+    /// Its condition holds no longer.
+    Resolved,
+}
+
+/// What an alert rule looks at. Machines and GPUs: the newest sample while it is fresh (3 of its intervals, at least 60 s); executions and loads: the last 300 s.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::Signal")]
+pub enum Signal {
+    /// CPU in use of a machine, 0 to 1.
+    CpuRatio,
+    /// Memory in use over all memory of a machine, 0 to 1.
+    MemoryRatio,
+    /// Disk in use over all disk of a machine, 0 to 1.
+    DiskRatio,
+    /// GPU in use, of each GPU, 0 to 1.
+    GpuRatio,
+    /// GPU memory in use over all of it, of each GPU, 0 to 1.
+    GpuMemoryRatio,
+    /// Temperature of each GPU in degrees Celsius.
+    GpuTemperatureCelsius,
+    /// Seconds for which a machine has been down: UNREACHABLE, FAILED or silent.
+    VmUnreachable,
+    /// Failed over failed and succeeded executions, 0 to 1.
+    FailureRatio,
+    /// 95th percentile of the duration of executions in milliseconds.
+    DurationP95Ms,
+    /// 95th percentile of the queue time of executions in milliseconds.
+    QueueP95Ms,
+    /// Cache hits over loads, 0 to 1.
+    CacheHitRatio,
+    /// Cost of the current hour in the currency of the service; without prices it has no value, and such a rule finds nothing.
+    CostPerHour,
+}
+
+/// When an alert rule finds something.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::Detection")]
+pub enum Detection {
+    /// The value is above the threshold.
+    Above,
+    /// The value is below the threshold.
+    Below,
+    /// The mean of the last whole 5 minutes lies outside of what the signal's own past lets expect; quiet while too little is known of it.
+    Anomaly,
+}
+
+/// How the fleet is.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "plimsoll_domain::watch::health::Status")]
+pub enum HealthStatus {
+    /// Nothing is wrong.
+    Healthy,
+    /// A machine is down, a component is ill, or an alert of severity WARNING is open.
+    Degraded,
+    /// An alert of severity CRITICAL is open.
+    Critical,
 }

@@ -36,10 +36,14 @@ pub enum NodeKind {
     Job,
     /// Audit entry.
     AuditEntry,
+    /// Alert.
+    Alert,
+    /// Alert rule.
+    AlertRule,
 }
 
 impl NodeKind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::Model,
         Self::ModelVersion,
         Self::Checkpoint,
@@ -54,6 +58,8 @@ impl NodeKind {
         Self::Execution,
         Self::Job,
         Self::AuditEntry,
+        Self::Alert,
+        Self::AlertRule,
     ];
 
     const fn prefix(self) -> &'static str {
@@ -72,6 +78,8 @@ impl NodeKind {
             Self::Execution => "execution",
             Self::Job => "job",
             Self::AuditEntry => "audit",
+            Self::Alert => "alert",
+            Self::AlertRule => "alertrule",
         }
     }
 

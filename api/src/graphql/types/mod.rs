@@ -1,5 +1,6 @@
 //! The objects, inputs and enums of the schema: wrappers of our own, never rows.
 
+pub mod alert;
 pub mod availability;
 pub mod comparison;
 pub mod concurrency;
