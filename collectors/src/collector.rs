@@ -43,7 +43,7 @@ pub enum CollectError {
         message: String,
     },
     /// The driver of the GPUs.
-    #[error("the driver could not list its gpus")]
+    #[error("no gpu could be read")]
     Gpu(#[source] crate::gpu::GpuError),
     /// The endpoints.
     #[error("no endpoint could be scraped")]

@@ -9,6 +9,7 @@
 
 pub mod reading;
 
+mod backoff;
 pub mod clock;
 pub mod collector;
 mod condition;

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::backlog::{BATCH_LINES_MAX, Backlog, Batch};
+use crate::backoff::Backoff;
 use crate::collector::chain;
 use crate::condition::{Condition, Tally};
 use crate::reading::Reading;
@@ -23,30 +24,6 @@ pub const DELAY_MIN: Duration = Duration::from_secs(1);
 pub const DELAY_MAX: Duration = Duration::from_secs(60);
 /// At the end a request that is on its way gets so long, and so does what still waits.
 pub const LAST_FLUSH_MAX: Duration = Duration::from_secs(5);
-
-/// Delays that double from one failure to the next.
-#[derive(Clone, Copy, Debug)]
-struct Backoff {
-    min: Duration,
-    max: Duration,
-    next: Duration,
-}
-
-impl Backoff {
-    fn between(min: Duration, max: Duration) -> Self {
-        Self { min, max, next: min }
-    }
-
-    fn delay(&mut self) -> Duration {
-        let delay = self.next;
-        self.next = (delay * 2).min(self.max);
-        delay
-    }
-
-    fn reset(&mut self) {
-        self.next = self.min;
-    }
-}
 
 /// What became of all lines so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -186,7 +163,7 @@ impl<S: Sink> Shipper<S> {
                 let asked = if let SinkError::Unavailable { retry_after, .. } = &error { *retry_after } else { None };
                 let delay = self.backoff.delay();
                 // A receiver that asks for no delay at all must not be hammered.
-                Some(asked.map_or(delay, |asked| asked.max(self.backoff.min)))
+                Some(asked.map_or(delay, |asked| asked.max(self.backoff.min())))
             }
         }
     }
@@ -219,18 +196,4 @@ impl<S: Sink> Shipper<S> {
 /// The error and its cause: what lies deeper, such as the text of an answer, may differ every time.
 fn kind(error: &SinkError) -> String {
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_double_up_to_their_bound_and_start_again() {
-        let mut backoff = Backoff::between(DELAY_MIN, DELAY_MAX);
-        let seconds: Vec<u64> = (0..8).map(|_| backoff.delay().as_secs()).collect();
-        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
-        backoff.reset();
-        assert_eq!(backoff.delay(), DELAY_MIN);
-    }
 }

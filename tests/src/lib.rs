@@ -6,6 +6,7 @@
 
 pub mod compare;
 pub mod load;
+pub mod process;
 pub mod proxy;
 pub mod sender;
 pub mod socket;

@@ -1,16 +1,16 @@
 //! GPUs: one `gpuSample` a GPU and tick.
 //!
 //! A [`GpuDriver`] reads GPUs, the [`GpuCollector`] makes samples of what it says: [`nvml`] asks the driver of this machine,
-//! [`recorded`] replays what some machine once said. A GPU that is cut into MIG instances is one GPU here whose driver tells
-//! no utilization.
+//! [`recorded`] replays what some machine once said. A GPU that is cut into MIG instances is one GPU here (see [`nvml`]).
 //!
-//! Invariants: a value that a GPU does not support is absent; a GPU that is lost costs its own samples only and is said once
-//! per change. Must not know: where the driver lies.
+//! Invariants: a value that a GPU does not support is absent; a GPU that is lost costs its own samples only, and a driver that
+//! is gone those of the ticks until it is back; both are said once per change. Must not know: where the driver lies.
 
 pub mod nvml;
 pub mod recorded;
 
 use std::collections::HashMap;
+use std::error::Error;
 
 use crate::clock::Moment;
 use crate::collector::{CollectError, Collector, chain};
@@ -45,13 +45,19 @@ pub enum GpuError {
     /// The GPU does not answer any more.
     #[error("gpu is lost")]
     Lost,
-    /// Something else is wrong.
+    /// Something else is wrong with it.
     #[error("gpu driver failed")]
-    Driver(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Driver(#[source] Box<dyn Error + Send + Sync>),
+    /// The driver itself does not answer, so that no GPU can be read.
+    #[error("gpu driver does not answer")]
+    Gone(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Reads the GPUs of a machine.
 pub trait GpuDriver: Send {
+    /// Says that a tick begins, at which the driver may look again for what it has lost.
+    fn begin_tick(&mut self, _now: Moment) {}
+
     /// How many GPUs there are, lost ones included.
     ///
     /// # Errors
@@ -98,21 +104,27 @@ impl<D: GpuDriver> GpuCollector<D> {
         Ok(GpuInventory { gpu_count, gpu_model })
     }
 
-    fn collect_one(&mut self, gpu: u16, now: Moment) -> Option<GpuSample> {
+    /// The sample of one GPU, where there is one.
+    ///
+    /// # Errors
+    /// When there is no use in asking for the others either.
+    fn collect_one(&mut self, gpu: u16, now: Moment) -> Result<Option<GpuSample>, GpuError> {
+        let read = self.driver.gpu_read(gpu);
         let condition = self.conditions.entry(gpu).or_default();
-        match self.driver.gpu_read(gpu) {
+        match read {
             Ok(figures) => {
                 if condition.recovers() {
                     tracing::info!(gpu, "gpu is back");
                 }
-                sample(&self.vm, gpu, now, figures)
+                Ok(sample(&self.vm, gpu, now, figures))
             }
+            Err(error @ GpuError::Gone(_)) => Err(error),
             Err(error) => {
                 let fault = chain(&error);
                 if condition.fails(&fault) {
                     tracing::warn!(gpu, error = fault, "gpu cannot be read, it is left out");
                 }
-                None
+                Ok(None)
             }
         }
     }
@@ -124,8 +136,10 @@ impl<D: GpuDriver> Collector for GpuCollector<D> {
     }
 
     fn collect(&mut self, now: Moment, readings: &mut Vec<Reading>) -> Result<(), CollectError> {
-        let gpu_count = self.driver.gpu_count().map_err(CollectError::Gpu)?.min(GPUS_MAX);
-        readings.extend((0..gpu_count).filter_map(|gpu| self.collect_one(gpu, now)).map(Reading::GpuSample));
+        self.driver.begin_tick(now);
+        for gpu in 0..self.driver.gpu_count().map_err(CollectError::Gpu)?.min(GPUS_MAX) {
+            readings.extend(self.collect_one(gpu, now).map_err(CollectError::Gpu)?.map(Reading::GpuSample));
+        }
         Ok(())
     }
 }

@@ -9,7 +9,11 @@ mod delivery;
 #[cfg(test)]
 mod exporter;
 #[cfg(test)]
+mod fake_nvml;
+#[cfg(test)]
 mod nvml;
+#[cfg(test)]
+mod nvml_faults;
 #[cfg(test)]
 mod reporter;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use plimsoll_collectors::reading::{GpuSample, Reading};
 
 use crate::agent::{printed, run};
 use crate::exporter::Exporter;
-use crate::nvml::library;
+use crate::fake_nvml::three_gpus;
 use crate::server::free_addr;
 
 const DCGM: &str = include_str!("../fixtures/dcgm.prom");
@@ -172,7 +172,7 @@ async fn nvml_wins_over_an_exporter() {
     let dir = tempfile::tempdir().unwrap();
     let page = DCGM.replace(UUIDS[0], "GPU-0001").replace(UUIDS[1], "GPU-0002");
     let exporter = Exporter::start(&[("/dcgm", &page)]).await;
-    let output = agent(vec![exporter.url("/dcgm")], Some(library(dir.path()))).await;
+    let output = agent(vec![exporter.url("/dcgm")], Some(three_gpus(dir.path()))).await;
     let events = printed(&output);
     // NVML counts GPU-0001 as 1 and the exporter as 0, so that its index for GPU-0002, which is lost to NVML, means nothing.
     assert_eq!(events["gpuSample"].len(), 4, "two ticks of two gpus: {events:?}");

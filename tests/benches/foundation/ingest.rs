@@ -7,10 +7,11 @@ use std::time::Instant;
 use plimsoll_domain::clock::SystemClock;
 use plimsoll_domain::store::{ColumnData, OR_IGNORE, Rows, Store};
 use plimsoll_tests::load::{Execution, Load};
+use plimsoll_tests::process::memory_mib;
 use plimsoll_tests::sender::{LINES, send};
 use plimsoll_tests::{Database, Server};
 
-use crate::{SEED, START, databases, memory_mib};
+use crate::{SEED, START, databases};
 
 /// Executions of one measurement.
 const EXECUTIONS: u64 = 300_000;

@@ -25,16 +25,6 @@ pub async fn databases(what: &str) -> Vec<(&'static str, Database)> {
     databases
 }
 
-/// Peak and present resident memory of a process in MiB.
-pub fn memory_mib(pid: u32) -> (f64, f64) {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let read = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
-    };
-    (read("VmHWM:"), read("VmRSS:"))
-}
-
 fn rows() -> Vec<u64> {
     let list = std::env::var("PLIMSOLL_BENCH_ROWS").unwrap_or_else(|_| "1000000,10000000".to_owned());
     list.split(',').filter_map(|rows| rows.trim().parse().ok()).collect()
