@@ -14,6 +14,7 @@ import machines
 import provisioning
 import switching
 import usage
+import utilization
 from facts import instant, written
 from fleet import Fleet
 
@@ -29,7 +30,7 @@ TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
 ROLES = {
     "executionBreakdown": [TD, ADMIN], "executionSeries": [TD, ADMIN], "machineBreakdown": [ADMIN], "machineSeries": [ADMIN],
     "checkpointSwitching": [TD], "jobBreakdown": [TD], "executionComparison": [TD], "checkpointPopularity": [TD], "loadBreakdown": [TD, ADMIN, FD],
-    "concurrencySeries": [TD, ADMIN], "jobs": [TD, ADMIN],
+    "concurrencySeries": [TD, ADMIN], "jobs": [TD, ADMIN], "vms": [ADMIN, TD],
     "provisioningBreakdown": [ADMIN], "availabilityBreakdown": [ADMIN], "instanceTypeUsage": [ADMIN],
     "usageBreakdown": [TD, ADMIN, FD], "usageSeries": [TD, ADMIN, FD],
 }
@@ -112,6 +113,19 @@ class Oracle:
                 shown[f.alias] = picked(page, f.selection)
         return shown
 
+    def list_of_machines(self, field, lists):
+        limit, shown = field.arguments.get("first"), {}
+        nodes = utilization.machines(self.facts, field.arguments.get("filter") or {})
+        for f in field.selection:
+            if f.name == "nodes":
+                full = picked(nodes, f.selection)
+                shown[f.alias] = full[:limit]
+                lists[f"{field.alias}.{f.alias}"] = list_of(full, limit, [0] * len(full), ["name"])
+            elif f.name == "pageInfo":
+                page = dict(hasNextPage=limit is not None and len(nodes) > limit, hasPreviousPage=False, startCursor=ANY, endCursor=ANY)
+                shown[f.alias] = picked(page, f.selection)
+        return shown
+
     def instance_types(self, field, lists):
         question, rows = self.ask(field), []
         for n, name in enumerate(question.names):
@@ -161,6 +175,8 @@ class Oracle:
             return self.popularity(field, lists)
         if field.name == "jobs":
             return self.list_of_jobs(field, lists)
+        if field.name == "vms":
+            return self.list_of_machines(field, lists)
         if field.name == "instanceTypeUsage":
             return self.instance_types(field, lists)
         question, shown = self.ask(field), {}

@@ -98,6 +98,8 @@ def every_dimension(name, role, one, windows):
     return {f"{name}-every-dimension-{n + 1}": (role, query("EveryDimension", *(one(camel(d), [d]) for d in DIMENSIONS[n * 5:n * 5 + 5])), windows) for n in range(3)}
 
 
+UTILIZATION = ("{ vm { name state } at cpuRatio memoryUsedBytes memoryTotalBytes diskUsedBytes diskTotalBytes networkReceivedBytesPerSecond networkSentBytesPerSecond "
+               "diskReadBytesPerSecond diskWrittenBytesPerSecond gpus { index at uuid name utilizationRatio memoryUsedBytes memoryTotalBytes temperatureCelsius powerWatts combination { label } } }")
 TD, ADMIN = "PIPELINE_TD", "ADMIN"
 ANIME = 'checkpoints: [{ kind: LORA, name: "anime-lines" }]'
 NOBODY = 'filter: { users: ["nobody"] }'
@@ -166,4 +168,7 @@ MORE_QUESTIONS = {
     "own-instances": (ADMIN, query(
         "Instances", instances("all", "", ""), instances("few", '{ regions: ["north", "south", "us west/2"] }', 1), instances("ofMachines", '{ vms: ["odd-01", "g6-01"], instanceTypes: ["odd.1x", "g6.2xlarge"] }', 2),
         instances("ofProvider", '{ providers: ["gcp"] }', 3), instances("nobody", '{ vms: ["nobody"] }', "")), USUAL),
+    "own-utilization": (ADMIN, "query Utilization { " + " ".join(f"{alias}: vms(first: {first}{more}) {{ nodes {{ name utilization {UTILIZATION} }} }}" for alias, first, more in (
+        ("all", 100, ""), ("running", 100, ", filter: { states: [RUNNING, MAINTENANCE] }"), ("placed", 100, ', filter: { regions: ["us west/2", "north"] }'),
+        ("named", 1, ', filter: { vms: ["nobody", "g6-01", "p4d-01"] }'))) + " }", ["whole"]),
 }

@@ -76,6 +76,16 @@ impl Database {
     }
 }
 
+/// Runs a test against a server on a new SQLite file, then on a new PostgreSQL database where there is one.
+pub async fn on_both(name: &str, test: impl AsyncFn(&Server)) {
+    for database in [Some(Database::sqlite()), Database::postgres(name).await].into_iter().flatten() {
+        let server = Server::start(&database);
+        test(&server).await;
+        server.stop();
+        database.remove().await;
+    }
+}
+
 /// The binary beside the test's own, built once if it is not there.
 #[must_use]
 pub fn binary() -> PathBuf {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use plimsoll_domain::clock::{IdSource as _, TimeOrderedIds};
 use plimsoll_entity::value::time;
 use plimsoll_tests::socket::Socket;
-use plimsoll_tests::{Database, Server, in_us};
+use plimsoll_tests::{Database, Server, in_us, on_both};
 use serde_json::{Value, json};
 
 /// What both fields are asked for.
@@ -42,15 +42,6 @@ async fn watch(server: &Server, arguments: &str, figures: &str) -> Socket {
 
 async fn metrics(socket: &mut Socket) -> Value {
     socket.data("m").await["executionMetrics"].take()
-}
-
-async fn on_both(name: &str, test: impl AsyncFn(&Server)) {
-    for database in [Some(Database::sqlite()), Database::postgres(name).await].into_iter().flatten() {
-        let server = Server::start(&database);
-        test(&server).await;
-        server.stop();
-        database.remove().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,5 @@
-//! Who may read what: every root field as every role, compared with the committed table.
+//! Who may read what: every root field, and every guarded field of an object on each way to it, as every role, compared with the
+//! committed table.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fmt::Write as _;
@@ -50,7 +51,33 @@ fn subscriptions() -> Vec<(&'static str, &'static str)> {
         ("executionMetrics", "subscription { executionMetrics { asOf } }"),
         // Whoever may read it is told of the cursor at once; a subscription without one is silent until a job changes.
         ("jobUpdates", "subscription { jobUpdates(after: \"none\") { cursor } }"),
+        ("vmUtilization", "subscription { vmUtilization { at } }"),
     ]
+}
+
+/// The guarded fields of objects, and the ways to each: a document, and where in its data the object stands. Every way selects its name.
+fn ways() -> Vec<(&'static str, Vec<(String, &'static str)>)> {
+    let window = r#"window: { start: "2026-03-01T00:00:00Z", end: "2026-03-02T00:00:00Z" }"#;
+    let vm = "{ name utilization { at } }";
+    vec![(
+        "Vm.utilization",
+        vec![
+            (format!("{{ vms {{ nodes {vm} }} }}"), "/vms/nodes/0"),
+            (format!(r#"{{ node(id: "VM") {{ ... on Vm {vm} }} }}"#), "/node"),
+            (format!("{{ executions({window}) {{ nodes {{ vm {vm} }} }} }}"), "/executions/nodes/0/vm"),
+            (format!("{{ executions({window}) {{ nodes {{ job {{ vm {vm} }} }} }} }}"), "/executions/nodes/0/job/vm"),
+            (format!("{{ jobs {{ nodes {{ vm {vm} }} }} }}"), "/jobs/nodes/0/vm"),
+            (
+                format!("{{ executionBreakdown({window}, by: [VM]) {{ rows {{ key {{ vm {vm} }} }} }} }}"),
+                "/executionBreakdown/rows/0/key/vm",
+            ),
+            (
+                format!("{{ concurrencySeries({window}, step: HOUR, by: [VM]) {{ rows {{ key {{ vm {vm} }} }} }} }}"),
+                "/concurrencySeries/rows/0/key/vm",
+            ),
+            (format!("{{ machineBreakdown({window}, by: [VM]) {{ rows {{ key {{ vm {vm} }} }} }} }}"), "/machineBreakdown/rows/0/key/vm"),
+        ],
+    )]
 }
 
 fn is_forbidden(answer: &Value, field: &str) -> bool {
@@ -60,7 +87,7 @@ fn is_forbidden(answer: &Value, field: &str) -> bool {
 }
 
 #[tokio::test]
-async fn every_root_field_is_read_by_its_roles_and_nobody_else() {
+async fn every_field_is_read_by_its_roles_and_nobody_else() {
     let database = Database::sqlite();
     let server = Server::start(&database);
     let mut table = String::new();
@@ -94,41 +121,92 @@ async fn every_root_field_is_read_by_its_roles_and_nobody_else() {
         }
         table.push('\n');
     }
+    let (status, answer) = server.ingest(MACHINE.to_owned()).await.unwrap();
+    assert_eq!((status, &answer["accepted"]), (200, &json!(2)), "{answer}");
+    for (field, ways) in ways() {
+        let _ = write!(table, "{field:<20}");
+        for role in ROLES {
+            let _ = write!(table, " {role}={}", if reads_nested(&server, role, field, &ways).await { "yes" } else { "no" });
+        }
+        table.push('\n');
+    }
     assert_eq!(table, TABLE, "the table in tests/fixtures/roles.txt");
     server.stop();
 }
 
-/// Root fields of the committed schema, those of queries first, each with the roles that its `@requires` names; every role where there is none.
+/// A machine, the first name of all, that was sampled while an execution ran on it.
+const MACHINE: &str = r#"{"type":"vmSample","vm":"m","at":"2026-03-01T05:00:00Z","intervalSeconds":5,"cpuRatio":0.5}
+{"type":"execution","id":"00000000-0000-7000-8000-000000000001","vm":"m","model":"sdxl","startedAt":"2026-03-01T04:00:00Z","finishedAt":"2026-03-01T05:30:00Z","outcome":"SUCCEEDED"}"#;
+
+/// Whether a role reads a guarded field of an object on every way to it: on none, the object's name is told all the same.
+async fn reads_nested(server: &Server, role: &str, field: &str, ways: &[(String, &str)]) -> bool {
+    let name = field.split('.').nth(1).unwrap();
+    let (mut open, mut read) = (0, 0);
+    let (_, machines) = server.ask(&["ADMIN"], "{ vms { nodes { id } } }", json!({})).await;
+    let id = &machines["data"]["vms"]["nodes"][0]["id"];
+    for (document, place) in ways {
+        let document = document.replace("\"VM\"", &id.to_string());
+        let (_, answer) = server.ask(&[role], &document, json!({})).await;
+        if is_forbidden(&answer, place.split('/').nth(1).unwrap()) && answer["data"].pointer(place).is_none_or(Value::is_null) {
+            continue;
+        }
+        open += 1;
+        let object = answer["data"].pointer(place).and_then(Value::as_object).unwrap_or_else(|| panic!("{document} as {role}: {answer}"));
+        assert_eq!(object["name"], "m", "{document} as {role}: {answer}");
+        if object[name].is_null() {
+            let errors = answer["errors"].as_array().unwrap();
+            assert!(
+                errors
+                    .iter()
+                    .all(|error| error["extensions"]["code"] == "FORBIDDEN" && error["path"].as_array().unwrap().ends_with(&[json!(name)])),
+                "{answer}"
+            );
+        } else {
+            assert!(answer["errors"].is_null(), "{document} as {role}: {answer}");
+            read += 1;
+        }
+    }
+    assert!(read == 0 || read == open, "{field} as {role}: {read} of {open} ways");
+    read > 0
+}
+
+/// Guarded fields of the committed schema as the table names them: root fields, those of queries first, then those of objects; each with
+/// the roles that its `@requires` names; every role where there is none.
 fn required() -> Vec<(String, Vec<String>)> {
     let schema = include_str!("../../schema.graphql");
-    let fields_of = |root: &str| schema.split(&format!("\ntype {root} {{")).nth(1).unwrap().split("\n}").next().unwrap();
-    let (query, subscription) = (fields_of("Query"), fields_of("Subscription"));
+    let (mut roots, mut nested): ([Vec<(String, Vec<String>)>; 2], Vec<(String, Vec<String>)>) = Default::default();
     let named = |line: &str| {
         let line = line.strip_prefix('\t')?;
         let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
         (!name.is_empty() && line[name.len()..].starts_with(['(', ':'])).then_some(name)
     };
-    let mut fields: Vec<(String, Vec<String>)> = Vec::new();
-    for line in query.lines().chain(subscription.lines()) {
+    let (mut object, mut field) = ("", String::new());
+    for line in schema.lines().filter(|line| !line.starts_with("directive ")) {
+        if let Some(rest) = line.strip_prefix("type ") {
+            object = rest.split([' ', '{']).next().unwrap();
+        }
+        let root = ["Query", "Subscription"].iter().position(|root| *root == object);
         if let Some(name) = named(line) {
-            fields.push((name, ROLES.map(str::to_owned).to_vec()));
+            field = name;
+            root.into_iter().for_each(|root| roots[root].push((field.clone(), ROLES.map(str::to_owned).to_vec())));
         }
         if let Some((_, roles)) = line.split_once("@requires(roles: [") {
-            fields.last_mut().unwrap().1 = roles.split(']').next().unwrap().split(", ").map(str::to_owned).collect();
+            let roles = roles.split(']').next().unwrap().split(", ").map(str::to_owned).collect();
+            match root {
+                Some(root) => roots[root].last_mut().unwrap().1 = roles,
+                None => nested.push((format!("{object}.{field}"), roles)),
+            }
         }
     }
-    let guarded = schema.matches("@requires(").count() - schema.matches("directive @requires(").count();
-    let at_roots = query.matches("@requires(").count() + subscription.matches("@requires(").count();
-    assert_eq!(guarded, at_roots, "a nested guarded field needs a case");
-    fields
+    roots.into_iter().flatten().chain(nested).collect()
 }
 
-/// The documents above leave no root field out.
+/// The documents above leave no root field and no guarded field out.
 #[test]
-fn every_root_field_of_the_schema_has_a_case() {
+fn every_guarded_field_of_the_schema_has_a_case() {
     let fields: Vec<String> = required().into_iter().map(|(field, _)| field).collect();
     let cases = documents().into_iter().map(|(field, _)| field).chain(subscriptions().into_iter().map(|(field, _)| field));
-    let cases: Vec<String> = cases.map(str::to_owned).collect();
+    let cases: Vec<String> = cases.chain(ways().into_iter().map(|(field, _)| field)).map(str::to_owned).collect();
     assert_eq!(fields, cases);
 }
 

@@ -26,6 +26,7 @@ const READY: &[&str] = &[
     "loadBreakdown",
     "provisioningBreakdown",
     "usageBreakdown and usageSeries",
+    "vms",
 ];
 /// The questions, and how the names of their stories begin.
 const STORIES: &[(&str, &[&str])] = &[
@@ -43,6 +44,7 @@ const STORIES: &[(&str, &[&str])] = &[
     ("loadBreakdown", &["admin-11-", "td-13-", "own-loads"]),
     ("provisioningBreakdown", &["admin-01-", "own-provisioning"]),
     ("usageBreakdown and usageSeries", &["admin-07-", "own-usage"]),
+    ("vms", &["own-utilization"]),
 ];
 const ROLES: [&str; 4] = ["PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR", "INGEST"];
 

@@ -13,6 +13,7 @@ use crate::breakdown::BreakdownError;
 use crate::breakdown::executions::Reading;
 use crate::breakdown::filter::Filter;
 use crate::cell::part::KeyColumn;
+use crate::concurrency::open_job::BELIEVED_US;
 use crate::job::running::running;
 use crate::listing::allows_machine;
 use crate::store::{LatestGpuSample, Store, StoreError, VmSampleFact};
@@ -109,15 +110,17 @@ pub async fn utilization(reading: &Reading, vms: &[u32], of_gpus: OfGpus) -> Res
     }
     let holders =
         if of_gpus == OfGpus::Combinations && !gpus.is_empty() { running(snapshot, snapshot.as_of).await? } else { BTreeMap::new() };
+    // A client that is gone tells no end of its job.
+    let believed_after = Instant(snapshot.as_of.0 - BELIEVED_US);
     let mut found = HashMap::with_capacity(vms.len());
     for vm in vms.iter().copied().collect::<HashSet<_>>() {
         let gpus = gpus.remove(&vm).unwrap_or_default();
         let Some(sample) = samples.remove(&vm).or_else(|| nothing_but_gpus(vm, &gpus)) else { continue };
         let slots = reading.fleet.shape_at(vm, snapshot.as_of).slots;
-        let holders = holders.get(&vm).map_or(&[][..], Vec::as_slice);
+        let holders: Vec<&Holder> = holders.get(&vm).into_iter().flatten().filter(|holder| believed_after < holder.started_at).collect();
         let gpus = if of_gpus == OfGpus::Nothing { Vec::new() } else { gpus };
         let gpus =
-            gpus.into_iter().map(|latest| GpuUtilization { combination_id: combination(holders, latest.gpu, slots), latest }).collect();
+            gpus.into_iter().map(|latest| GpuUtilization { combination_id: combination(&holders, latest.gpu, slots), latest }).collect();
         found.insert(vm, of_sample(&sample, gpus));
     }
     Ok(found)
@@ -177,7 +180,7 @@ fn of_sample(sample: &VmSampleFact, gpus: Vec<GpuUtilization>) -> Utilization {
 }
 
 /// The one combination of all that hold a GPU; none where nobody does, or they have several.
-fn combination(holders: &[Holder], gpu: u16, slots: u32) -> Option<u32> {
+fn combination(holders: &[&Holder], gpu: u16, slots: u32) -> Option<u32> {
     let mut held =
         holders.iter().filter(|holder| holder.holds(gpu.into(), slots)).map(|holder| holder.key[KeyColumn::Combination as usize]);
     let first = held.next()?;
@@ -216,11 +219,12 @@ mod tests {
 
     #[test]
     fn a_gpu_shows_a_combination_that_holds_it_alone() {
+        let held = |holders: &[Holder], gpu: u16| combination(&holders.iter().collect::<Vec<_>>(), gpu, 4);
         let holders = [holder(7, &[0, 1]), holder(8, &[1]), holder(7, &[0])];
-        assert_eq!((0..3).map(|gpu| combination(&holders, gpu, 4)).collect::<Vec<_>>(), [Some(7), None, None]);
+        assert_eq!((0..3).map(|gpu| held(&holders, gpu)).collect::<Vec<_>>(), [Some(7), None, None]);
         // Whoever names no GPU holds them all.
-        assert_eq!(combination(&[holder(7, &[])], 3, 4), Some(7));
-        assert_eq!(combination(&[holder(7, &[]), holder(8, &[3])], 3, 4), None);
+        assert_eq!(held(&[holder(7, &[])], 3), Some(7));
+        assert_eq!(held(&[holder(7, &[]), holder(8, &[3])], 3), None);
     }
 
     #[test]

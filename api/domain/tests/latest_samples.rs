@@ -85,9 +85,9 @@ async fn newest_in(store: &Store) -> Newest {
     let alone: Vec<u32> = ids.iter().copied().filter(|id| gpus.iter().any(|latest| latest.sample.vm_id == *id)).collect();
     let alone = alone.into_iter().filter(|id| machines.iter().all(|sample| sample.vm_id != *id)).collect::<Vec<_>>();
     assert_eq!(by_gpus_alone.iter().map(|(vm, _)| *vm).collect::<Vec<_>>(), alone);
-    let of_gpus = gpus.into_iter().map(|latest| {
-        ((name(latest.sample.vm_id), Some(latest.gpu)), (latest.sample.at.0, latest.sample.utilization_ratio, latest.name))
-    });
+    let of_gpus = gpus
+        .into_iter()
+        .map(|latest| ((name(latest.sample.vm_id), Some(latest.gpu)), (latest.sample.at.0, latest.sample.utilization_ratio, latest.name)));
     machines.into_iter().map(|sample| ((name(sample.vm_id), None), (sample.at.0, sample.cpu_ratio, None))).chain(of_gpus).collect()
 }
 

@@ -152,7 +152,7 @@ impl GpuUtilization {
         self.gpu().latest.sample.power_watts
     }
 
-    /// The combination of all jobs in state RUNNING that hold the GPU now; a job without GPU indices holds all of its machine. Null when none does, and when they have several combinations. An execution is told when it is over, so one that no job tells of is not seen.
+    /// The combination of all jobs in state RUNNING that hold the GPU now; a job without GPU indices holds all of its machine, and none is believed to run for more than a day. Null when none does, and when they have several combinations. An execution is told when it is over, so one that no job tells of is not seen.
     async fn combination(&self) -> Option<Combination> {
         self.gpu().combination_id.map(Combination)
     }
