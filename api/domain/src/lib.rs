@@ -1,7 +1,7 @@
 //! Everything from ingest to the figures: no GraphQL, no HTTP, no command line.
 //!
 //! Who may import whom: `{concurrency, comparison, popularity} -> breakdown`; `ingest -> live::bus`; `live -> store`;
-//! `{ingest, breakdown, machine} -> timeline -> cell -> store -> entity`; pure files import only
+//! `{ingest, breakdown, machine, storage} -> timeline -> cell -> store -> entity`; pure files import only
 //! `plimsoll_entity::value` and each other.
 
 pub mod breakdown;
@@ -17,6 +17,7 @@ pub mod listing;
 pub mod live;
 pub mod machine;
 pub mod popularity;
+pub mod storage;
 pub mod store;
 pub mod timeline;
 

@@ -296,6 +296,7 @@ async fn insert_facts(
     let execution_rows = rows::execution_rows(&sorted.executions, &facts);
     let load_facts = rows::load_facts(&sorted.loads, names);
     let load_rows = rows::load_rows(&sorted.loads, &load_facts);
+    let load_reach = rows::load_reach(&load_facts);
     let told: Vec<Told> = facts.iter().map(Told::from).collect();
     let measured: Vec<MeasuredExecution> = facts.into_iter().map(MeasuredExecution::from).collect();
     // The cells are worked out while the database takes the rows.
@@ -310,7 +311,8 @@ async fn insert_facts(
     tx.insert(&load_rows, "").await?;
     drop(load_rows);
     tx.insert(&rows::vm_state_rows(&sorted.vm_states, names), "").await?;
-    tx.insert(&rows::storage_rows(&sorted.storage, names), "").await?;
+    insert_storage(tx, &sorted.storage, names).await?;
+    tx.load_reach_widen(&load_reach).await?;
     let vm_samples = insert_vm_samples(tx, &sorted.vm_samples, verdicts).await?;
     let gpu_samples = insert_gpu_samples(tx, &sorted.gpu_samples, verdicts).await?;
     let mut deltas = delta_blocks(&[Family::VmSample], &rows::vm_sample_facts(&vm_samples));
@@ -344,6 +346,16 @@ impl From<&ExecutionFact> for Told {
     fn from(fact: &ExecutionFact) -> Self {
         Self { vm: fact.vm_id, department: fact.department_id, project: fact.project_id }
     }
+}
+
+async fn insert_storage(tx: &mut WriteTx, snapshots: &[Identified<'_, StorageSnapshot>], names: &Resolved<'_>) -> Result<(), StoreError> {
+    if snapshots.is_empty() {
+        return Ok(());
+    }
+    let places = rows::storage_places(snapshots, names);
+    tx.storage_days_change(&snapshots.iter().map(|row| row.event.at.day()).collect()).await?;
+    tx.storage_place_keep(&places.iter().copied().collect()).await?;
+    tx.insert(&rows::storage_rows(snapshots, &places), "").await.map(|_| ())
 }
 
 async fn insert_vm_samples<'e>(

@@ -23,6 +23,7 @@ mod machines;
 mod names;
 mod silences;
 mod spans;
+mod storage;
 mod timelines;
 mod touches;
 
@@ -54,6 +55,7 @@ pub use loads::LoadFact;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
 pub use silences::SampleEdge;
 pub use spans::{ExecutionSpan, OpenJob};
+pub use storage::{LoadReach, StorageSize};
 pub use timelines::{Built, HOURS_PER_READ, MachineHour, RunRow, Touches};
 
 /// Why the store could not do it.
