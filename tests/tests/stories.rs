@@ -25,6 +25,7 @@ const READY: &[&str] = &[
     "jobs",
     "loadBreakdown",
     "provisioningBreakdown",
+    "storageBreakdown",
     "usageBreakdown and usageSeries",
 ];
 /// The questions, and how the names of their stories begin.
@@ -42,6 +43,7 @@ const STORIES: &[(&str, &[&str])] = &[
     ("jobs", &["own-joblist"]),
     ("loadBreakdown", &["admin-11-", "td-13-", "own-loads"]),
     ("provisioningBreakdown", &["admin-01-", "own-provisioning"]),
+    ("storageBreakdown", &["admin-10-", "own-storage"]),
     ("usageBreakdown and usageSeries", &["admin-07-", "own-usage"]),
 ];
 const ROLES: [&str; 4] = ["PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR", "INGEST"];

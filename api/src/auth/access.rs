@@ -34,6 +34,7 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.machineSeries", &[ADMIN]),
     ("Query.provisioningBreakdown", &[ADMIN]),
     ("Query.availabilityBreakdown", &[ADMIN]),
+    ("Query.storageBreakdown", &[ADMIN, FD]),
     ("Query.auditLog", &[ADMIN]),
     ("Subscription.executionMetrics", &[TD, ADMIN]),
     ("Subscription.jobUpdates", &[TD, ADMIN]),

@@ -28,6 +28,7 @@ use query::loads::LoadQuery;
 use query::machine_lives::MachineLifeQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
+use query::storage::StorageQuery;
 use query::timelines::TimelineQuery;
 use subscription::Subscription;
 use subscription::live::Live;
@@ -46,6 +47,7 @@ pub struct Query(
     TimelineQuery,
     ConcurrencyQuery,
     LoadQuery,
+    StorageQuery,
     MachineQuery,
     MachineLifeQuery,
     ListQuery,
