@@ -10,6 +10,7 @@ use plimsoll_domain::cell::compactor::Compactor;
 use plimsoll_domain::clock::{Clock, IdSource};
 use plimsoll_domain::concurrency::packer::Packer;
 use plimsoll_domain::job::worker::JobWorker;
+use plimsoll_domain::retention::{Ages, RetentionWorker};
 use plimsoll_domain::storage::worker::StorageWorker;
 use plimsoll_domain::store::Store;
 use plimsoll_domain::timeline::worker::TimelineWorker;
@@ -26,11 +27,13 @@ const COMPACT_EVERY: Duration = Duration::from_secs(1);
 const PACK_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks of the worker of storage.
 const PUT_STORAGE_TOGETHER_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks for rows that are older than they are kept.
+const DROP_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks of the worker of jobs.
 const WORK_JOBS_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts all of it.
-pub fn spawn(tasks: &Tasks, store: &Store, ids: &dyn IdSource) {
+pub fn spawn(tasks: &Tasks, store: &Store, ids: &dyn IdSource, ages: Ages) {
     let compacting = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("compactor", move || compact(compacting.0, compacting.1));
     let building = (TimelineWorker::new(store.clone(), ids.next_id()), Arc::clone(store.clock()), tasks.stop.clone());
@@ -39,6 +42,8 @@ pub fn spawn(tasks: &Tasks, store: &Store, ids: &dyn IdSource) {
     tasks.spawn_heavy("jobs", move || work_jobs_off(working.0, working.1, working.2));
     let storing = (StorageWorker::new(store.clone(), ids.next_id()), store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("storage", move || put_storage_together(storing.0, storing.1, storing.2));
+    let dropping = (RetentionWorker::new(store.clone(), ids.next_id(), ages), Arc::clone(store.clock()), tasks.stop.clone());
+    tasks.spawn_heavy("retention", move || drop_old_rows(dropping.0, dropping.1, dropping.2));
     let packing = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("packer", move || pack(packing.0, packing.1));
 }
@@ -94,6 +99,16 @@ async fn put_storage_together(mut worker: StorageWorker, store: Store, stop: Can
     }
     if let Err(error) = worker.release().await {
         tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of storage back");
+    }
+}
+
+async fn drop_old_rows(mut worker: RetentionWorker, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(DROP_EVERY)).await.is_some() {
+        match worker.run_once(clock.now()).await {
+            Ok(0) => {}
+            Ok(dropped) => tracing::info!(dropped, "dropped rows (months, where there are partitions) that are older than they are kept"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot drop old rows, will try again"),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ mod m20261124_000006_cell_rebuild;
 mod m20261124_000007_job_updates;
 mod m20261124_000008_more_day_cells;
 mod m20261124_000009_concurrency_hours;
-mod m20261124_000011_storage;
+mod m20261124_000011_storage_retention;
 mod statements;
 
 /// Runs the migrations in order.
@@ -35,7 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000007_job_updates::Migration),
             Box::new(m20261124_000008_more_day_cells::Migration),
             Box::new(m20261124_000009_concurrency_hours::Migration),
-            Box::new(m20261124_000011_storage::Migration),
+            Box::new(m20261124_000011_storage_retention::Migration),
         ]
     }
 }

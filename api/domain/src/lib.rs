@@ -17,6 +17,7 @@ pub mod listing;
 pub mod live;
 pub mod machine;
 pub mod popularity;
+pub mod retention;
 pub mod storage;
 pub mod store;
 pub mod timeline;

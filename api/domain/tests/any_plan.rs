@@ -159,6 +159,7 @@ async fn forget_cells_of_loads(database: &Database) {
         "DELETE FROM cell_delta WHERE family IN (6, 7)",
         "DROP TABLE cell_rebuild",
         "DELETE FROM seaql_migrations WHERE version = 'm20261124_000006_cell_rebuild'",
+        "DROP INDEX audit_entry_by_subject",
         "DROP TABLE load_reach",
         "DROP TABLE storage_day",
         "DELETE FROM derived_day WHERE kind = 3",
@@ -167,7 +168,7 @@ async fn forget_cells_of_loads(database: &Database) {
         "DROP INDEX storage_snapshot_by_place",
         "ALTER TABLE storage_snapshot DROP COLUMN place",
         "CREATE INDEX storage_snapshot_by_at ON storage_snapshot (at)",
-        "DELETE FROM seaql_migrations WHERE version = 'm20261124_000011_storage'",
+        "DELETE FROM seaql_migrations WHERE version = 'm20261124_000011_storage_retention'",
     ] {
         connection.execute_unprepared(sql).await.unwrap();
     }

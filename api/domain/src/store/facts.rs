@@ -220,6 +220,7 @@ impl Snapshot {
         window: Window,
         columns: ExecutionColumns,
     ) -> Result<impl Stream<Item = Result<ExecutionFact, StoreError>> + Send + '_, StoreError> {
+        self.facts_from(window.start)?;
         let sql = format!("SELECT {} FROM execution WHERE finished_at >= ? AND finished_at < ?", columns.list());
         let rows = self.stream(&sql, window).await?;
         Ok(rows.map(move |row| execution_fact(&row.map_err(StoreError::read)?, columns)))
@@ -233,6 +234,7 @@ impl Snapshot {
         &self,
         window: Window,
     ) -> Result<impl Stream<Item = Result<VmSampleFact, StoreError>> + Send + '_, StoreError> {
+        self.samples_from(window.start)?;
         let sql = "SELECT at, vm_id, interval_seconds, cpu_ratio, disk_busy_ratio, memory_used_bytes, memory_total_bytes, disk_used_bytes, \
              disk_total_bytes, network_received_bytes, network_sent_bytes, network_errors, disk_read_bytes, disk_written_bytes, disk_read_ops, \
              disk_write_ops FROM vm_sample WHERE at >= ? AND at < ?";
@@ -248,6 +250,7 @@ impl Snapshot {
         &self,
         window: Window,
     ) -> Result<impl Stream<Item = Result<GpuSampleFact, StoreError>> + Send + '_, StoreError> {
+        self.samples_from(window.start)?;
         let sql = format!("SELECT {} FROM gpu_sample WHERE at >= ? AND at < ?", gpu_sample_columns());
         let rows = self.stream(&sql, window).await?;
         Ok(rows.map(|row| gpu_sample_fact(&row.map_err(StoreError::read)?).map_err(StoreError::read)))

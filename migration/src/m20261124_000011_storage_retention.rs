@@ -1,4 +1,5 @@
-//! Where bytes lie: the place of each snapshot, the places that there are, and when loads first and last came from each.
+//! Where bytes lie: the place of each snapshot, the places that there are, and when loads first and last came from each; since when
+//! raw rows are kept; the audit log by subject.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -25,9 +26,14 @@ const STATEMENTS: &[&str] = &[
     "INSERT INTO load_reach (place, first_at, last_at) SELECT {place}, MIN(finished_at), MAX(finished_at) FROM checkpoint_load GROUP BY {place}",
     // Cells of loads tell the latest load from here on: those that were made before are made again. 6 is their family.
     "INSERT INTO cell_rebuild (family, day) SELECT DISTINCT 6, finished_at / 86400000000 FROM checkpoint_load WHERE true ON CONFLICT DO NOTHING",
+    // Microseconds; 0: everything is kept.
+    "INSERT INTO counter (name, value) VALUES ('facts_kept_since', 0), ('samples_kept_since', 0), ('kept_since_set_at', 0) ON CONFLICT DO NOTHING",
+    "CREATE INDEX audit_entry_by_subject ON audit_entry (subject, at)",
 ];
 
 const DROPS: &[&str] = &[
+    "DROP INDEX audit_entry_by_subject",
+    "DELETE FROM counter WHERE name IN ('facts_kept_since', 'samples_kept_since', 'kept_since_set_at')",
     "DROP TABLE load_reach",
     "DROP TABLE storage_day",
     "DROP TABLE storage_place",
