@@ -1,7 +1,7 @@
 //! The audit log: who asked what, and whether it was allowed.
 //!
 //! Invariants: entries wait in a bounded queue and are written in batches within a second; an entry that finds the queue full is
-//! dropped and counted; entries are pruned after [`KEPT_DAYS`]. Refusals without a token are only counted (`auth`).
+//! dropped and counted; entries are pruned by the age that is configured. Refusals without a token are only counted (`auth`).
 //! Must not know: GraphQL, how entries are kept.
 
 use std::sync::Arc;
@@ -24,8 +24,6 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 const TRIES: u32 = 3;
 /// Between two tries.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
-/// Days after which an entry is pruned.
-pub const KEPT_DAYS: i64 = 400;
 /// Microseconds between two prunings.
 const PRUNE_EVERY_US: i64 = DAY_US;
 /// Characters of an operation's name that are kept.
@@ -43,17 +41,18 @@ pub struct AuditQueue {
 pub struct AuditWriter {
     entries: mpsc::Receiver<AuditRow>,
     store: Store,
+    kept_days: u32,
     pruned_at: Instant,
 }
 
-/// A queue of at most `entries_max` entries, and what writes it.
+/// A queue of at most `entries_max` entries, and what writes it and prunes entries after `kept_days` (0: never).
 #[must_use]
-pub fn channel(store: Store, ids: Arc<dyn IdSource>, entries_max: usize) -> (AuditQueue, AuditWriter) {
+pub fn channel(store: Store, ids: Arc<dyn IdSource>, entries_max: usize, kept_days: u32) -> (AuditQueue, AuditWriter) {
     let (sender, receiver) = mpsc::channel(entries_max.max(1));
     let clock = Arc::clone(store.clock());
     (
         AuditQueue { entries: sender, ids, now: Arc::new(move || clock.now()) },
-        AuditWriter { entries: receiver, store, pruned_at: Instant(0) },
+        AuditWriter { entries: receiver, store, kept_days, pruned_at: Instant(0) },
     )
 }
 
@@ -123,9 +122,9 @@ impl AuditWriter {
         };
         metrics::counter!("plimsoll_audit_entries_total", "outcome" => outcome).increment(count);
         let now = self.store.clock().now();
-        if now.0 - self.pruned_at.0 >= PRUNE_EVERY_US {
+        if self.kept_days > 0 && now.0 - self.pruned_at.0 >= PRUNE_EVERY_US {
             self.pruned_at = now;
-            if let Err(error) = self.store.audit_prune(Instant(now.0 - KEPT_DAYS * DAY_US)).await {
+            if let Err(error) = self.store.audit_prune(Instant(now.0 - i64::from(self.kept_days) * DAY_US)).await {
                 tracing::error!(error = crate::telemetry::chain(&error), "cannot prune the audit log");
             }
         }

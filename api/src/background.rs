@@ -11,6 +11,8 @@ use plimsoll_domain::clock::{Clock, IdSource};
 use plimsoll_domain::concurrency::packer::Packer;
 use plimsoll_domain::job::worker::JobWorker;
 use plimsoll_domain::live::bus::Bus;
+use plimsoll_domain::retention::{Ages, RetentionWorker};
+use plimsoll_domain::storage::worker::StorageWorker;
 use plimsoll_domain::store::Store;
 use plimsoll_domain::timeline::worker::TimelineWorker;
 use plimsoll_domain::watch::evaluator::Evaluator;
@@ -30,17 +32,25 @@ const EVALUATE_EVERY: Duration = Duration::from_secs(4);
 const COMPACT_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks of the packer of executions.
 const PACK_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks of the worker of storage.
+const PUT_STORAGE_TOGETHER_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks for rows that are older than they are kept.
+const DROP_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks of the worker of jobs.
 const WORK_JOBS_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts all of it.
-pub fn spawn(tasks: &Tasks, store: &Store, bus: &Arc<dyn Bus>, ids: &Arc<dyn IdSource>) {
+pub fn spawn(tasks: &Tasks, store: &Store, bus: &Arc<dyn Bus>, ids: &Arc<dyn IdSource>, ages: Ages) {
     let compacting = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("compactor", move || compact(compacting.0, compacting.1));
     let building = (TimelineWorker::new(store.clone(), ids.next_id()), Arc::clone(store.clock()), tasks.stop.clone());
     tasks.spawn_heavy("timelines", move || build_timelines(building.0, building.1, building.2));
     let working = (JobWorker::new(store.clone(), ids.next_id()), store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("jobs", move || work_jobs_off(working.0, working.1, working.2));
+    let storing = (StorageWorker::new(store.clone(), ids.next_id()), store.clone(), tasks.stop.clone());
+    tasks.spawn_heavy("storage", move || put_storage_together(storing.0, storing.1, storing.2));
+    let dropping = (RetentionWorker::new(store.clone(), ids.next_id(), ages), Arc::clone(store.clock()), tasks.stop.clone());
+    tasks.spawn_heavy("retention", move || drop_old_rows(dropping.0, dropping.1, dropping.2));
     let packing = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("packer", move || pack(packing.0, packing.1));
     let evaluator = Evaluator::new(store.clone(), Arc::clone(bus), Arc::clone(ids));
@@ -84,6 +94,30 @@ async fn pack(store: Store, stop: CancellationToken) {
             Ok(0) => {}
             Ok(hours) => tracing::debug!(hours, "packed executions"),
             Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot pack executions, will try again"),
+        }
+    }
+}
+
+async fn put_storage_together(mut worker: StorageWorker, store: Store, stop: CancellationToken) {
+    let clock = Arc::clone(store.clock());
+    while stop.run_until_cancelled(tokio::time::sleep(PUT_STORAGE_TOGETHER_EVERY)).await.is_some() {
+        match worker.run_once(clock.now()).await {
+            Ok(0) => {}
+            Ok(days) => tracing::debug!(days, "put snapshots of storage together"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot put snapshots of storage together, will try again"),
+        }
+    }
+    if let Err(error) = worker.release().await {
+        tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of storage back");
+    }
+}
+
+async fn drop_old_rows(mut worker: RetentionWorker, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(DROP_EVERY)).await.is_some() {
+        match worker.run_once(clock.now()).await {
+            Ok(0) => {}
+            Ok(dropped) => tracing::info!(dropped, "dropped rows (months, where there are partitions) that are older than they are kept"),
+            Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot drop old rows, will try again"),
         }
     }
 }

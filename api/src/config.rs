@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use plimsoll_domain::retention::{Ages, DAYS_MIN};
 use serde::{Deserialize, Serialize};
 
 mod layer;
@@ -47,6 +48,8 @@ pub struct Config {
     pub cost: Cost,
     /// This machine's own samples.
     pub collect: Collect,
+    /// How long rows are kept.
+    pub retention: Retention,
     /// What is logged.
     pub log: Log,
     /// Every limit.
@@ -134,6 +137,34 @@ pub struct Cost {
 pub struct Collect {
     /// Whether this machine samples itself.
     pub enabled: bool,
+}
+
+/// `[retention]`, in days; 0: for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Executions, changes of jobs, loads.
+    pub facts_days: u32,
+    /// Samples of machines and GPUs.
+    pub samples_days: u32,
+    /// Entries of the audit log.
+    pub audit_days: u32,
+}
+
+impl Retention {
+    /// How long rows of the store are kept.
+    #[must_use]
+    pub fn ages(&self) -> Ages {
+        let days = |days: u32| (days > 0).then_some(days);
+        Ages { facts_days: days(self.facts_days), samples_days: days(self.samples_days) }
+    }
+
+    /// The first setting that is too short, and why.
+    fn out_of_range(&self) -> Option<(&'static str, String)> {
+        let days = [("facts_days", self.facts_days), ("samples_days", self.samples_days)];
+        let (setting, _) = days.into_iter().find(|(_, days)| (1..DAYS_MIN).contains(days))?;
+        Some((setting, format!("must be 0 (for ever) or at least {DAYS_MIN}")))
+    }
 }
 
 /// `[log]`.
@@ -234,6 +265,10 @@ impl Config {
         })?;
         if let Some((limit, reason)) = config.limits.out_of_range() {
             let setting = format!("limits.{limit}");
+            return Err(ConfigError::Value { set_by: layers.set_by(&setting), setting, reason });
+        }
+        if let Some((setting, reason)) = config.retention.out_of_range() {
+            let setting = format!("retention.{setting}");
             return Err(ConfigError::Value { set_by: layers.set_by(&setting), setting, reason });
         }
         warnings.extend(config.risks());

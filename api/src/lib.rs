@@ -142,12 +142,12 @@ pub async fn serve_store(
         let runtime = tokio::runtime::Handle::current();
         move || runtime.block_on(writer.run())
     });
-    let (audit, audit_writer) = audit::channel(store.clone(), Arc::clone(&ids), config.limits.audit_queue);
+    let (audit, audit_writer) = audit::channel(store.clone(), Arc::clone(&ids), config.limits.audit_queue, config.retention.audit_days);
     tasks.spawn("audit", audit_writer.run(tasks.stop.clone()));
     tasks.spawn("keys", Arc::clone(&authenticator).keep_keys_fresh(tasks.stop.clone()));
     tasks.spawn("metrics", http::metrics::keep_up(metrics.clone(), tasks.stop.clone()));
     tasks.spawn("commits", follower.run(tasks.stop.clone()));
-    background::spawn(&tasks, &store, &bus, &ids);
+    background::spawn(&tasks, &store, &bus, &ids, config.retention.ages());
     if config.collect.enabled {
         tasks.spawn("collector", collect::run(ingest.clone(), Arc::clone(&clock), tasks.stop.clone()));
     }

@@ -21,6 +21,8 @@ pub struct Model {
     pub checkpoint_version_id: Option<i32>,
     /// Size bytes.
     pub size_bytes: i64,
+    /// Artifact, storage type and location as one id; every row since it came has one.
+    pub place: Option<Uuid>,
 }
 
 /// None: rows are joined by batch loaders.

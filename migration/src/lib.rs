@@ -16,6 +16,7 @@ mod m20261124_000007_job_updates;
 mod m20261124_000008_more_day_cells;
 mod m20261124_000009_concurrency_hours;
 mod m20261124_000010_alerts;
+mod m20261124_000011_storage_retention;
 mod m20261124_000013_latest_samples;
 mod statements;
 
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000008_more_day_cells::Migration),
             Box::new(m20261124_000009_concurrency_hours::Migration),
             Box::new(m20261124_000010_alerts::Migration),
+            Box::new(m20261124_000011_storage_retention::Migration),
             Box::new(m20261124_000013_latest_samples::Migration),
         ]
     }

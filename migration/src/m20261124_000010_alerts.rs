@@ -44,7 +44,15 @@ const RULES: [Rule; 7] = [
     Rule { name: "Memory nearly full", signal: 1, detection: 0, threshold: "0.95", for_seconds: 300, severity: 1, by: "" },
     Rule { name: "GPU too hot", signal: 5, detection: 0, threshold: "88", for_seconds: 120, severity: 1, by: "" },
     Rule { name: "Executions fail", signal: 7, detection: 0, threshold: "0.2", for_seconds: 300, severity: 1, by: "COMBINATION" },
-    Rule { name: "Execution times are unusual", signal: 8, detection: 2, threshold: "NULL", for_seconds: 300, severity: 0, by: "COMBINATION" },
+    Rule {
+        name: "Execution times are unusual",
+        signal: 8,
+        detection: 2,
+        threshold: "NULL",
+        for_seconds: 300,
+        severity: 0,
+        by: "COMBINATION",
+    },
     Rule { name: "Queue times are unusual", signal: 9, detection: 2, threshold: "NULL", for_seconds: 300, severity: 0, by: "" },
 ];
 

@@ -12,6 +12,7 @@ import live
 import loads
 import machines
 import provisioning
+import storage
 import switching
 import usage
 import utilization
@@ -24,7 +25,7 @@ QUESTIONS = {
     "checkpointSwitching": switching.SwitchingQuestion, "jobBreakdown": jobs.JobQuestion,
     "concurrencySeries": concurrency.ConcurrencyQuestion, "provisioningBreakdown": provisioning.ProvisioningQuestion,
     "availabilityBreakdown": availability.AvailabilityQuestion, "instanceTypeUsage": instance_types.InstanceTypeQuestion,
-    "loadBreakdown": loads.LoadQuestion, "usageBreakdown": usage.UsageQuestion, "usageSeries": usage.UsageQuestion,
+    "loadBreakdown": loads.LoadQuestion, "storageBreakdown": storage.StorageQuestion, "usageBreakdown": usage.UsageQuestion, "usageSeries": usage.UsageQuestion,
 }
 TD, ADMIN, FD = "PIPELINE_TD", "ADMIN", "FINANCIAL_DIRECTOR"
 ROLES = {
@@ -32,7 +33,7 @@ ROLES = {
     "checkpointSwitching": [TD], "jobBreakdown": [TD], "executionComparison": [TD], "checkpointPopularity": [TD], "loadBreakdown": [TD, ADMIN, FD],
     "concurrencySeries": [TD, ADMIN], "jobs": [TD, ADMIN], "vms": [ADMIN, TD],
     "provisioningBreakdown": [ADMIN], "availabilityBreakdown": [ADMIN], "instanceTypeUsage": [ADMIN],
-    "usageBreakdown": [TD, ADMIN, FD], "usageSeries": [TD, ADMIN, FD],
+    "storageBreakdown": [ADMIN, FD], "usageBreakdown": [TD, ADMIN, FD], "usageSeries": [TD, ADMIN, FD],
 }
 OPTIONAL_EMPTY = {"machineBreakdown", "machineSeries", "provisioningBreakdown", "availabilityBreakdown", "instanceTypeUsage", "usageBreakdown", "usageSeries"}     # rows of nothing but zeros may be left out
 OPEN = "$datetime"                                           # an instant that no oracle can tell
@@ -67,6 +68,7 @@ class Oracle:
         switching.tell_predecessors(facts)
         jobs.tell_jobs(facts)
         loads.tell_loads(facts)
+        storage.tell_storage(facts)
         live.tell_live_jobs(facts)
         facts.machines = machines.MachineFacts(facts, facts.fleet)
 

@@ -27,6 +27,7 @@ OPERATIONS = {
     "td-10-queue-and-processing-times": USUAL,
     "td-11-retries-and-failures": USUAL,
     "td-13-checkpoint-cache": USUAL,
+    "admin-10-checkpoint-storage": USUAL,
     "admin-11-load-time-by-storage": USUAL,
     "td-12-concurrent-executions": ["hour", "over-month-end", "no-whole-minute", "empty"],
     "td-03-compare-combinations": ["whole", "unaligned", "day", "hour", "over-month-end", "seconds", "empty"],

@@ -95,4 +95,5 @@ class Facts:
                 kept.setdefault(kind, []).append(event)
         self.executions = [Execution(e) for e in kept.get("execution", [])]
         self.jobs, self.loads = kept.get("job", []), kept.get("checkpointLoad", [])
+        self.snapshots = kept.get("storageSnapshot", [])
         self.states, self.samples, self.gpu_samples = kept.get("vmState", []), kept.get("vmSample", []), kept.get("gpuSample", [])

@@ -9,6 +9,8 @@ LOAD_DIMENSIONS = ["MODEL_TYPE", "MODEL", "MODEL_VERSION", "CHECKPOINT", "CHECKP
 LOADS = (f"loads cacheHits cacheMisses hitRatio failed bytes duration {DISTRIBUTION} hitDuration {DISTRIBUTION} missDuration {DISTRIBUTION} throughputBytesPerSecond")
 SOME_LOADS = "loads cacheMisses hitRatio failed bytes duration { sumMs p95Ms } throughputBytesPerSecond"
 GAUGE = "{ mean p95 max }"
+STORAGE = "sizeBytes replicas byteHours loads loadsPerDay lastLoadedAt cold"
+STORAGE_DIMENSIONS = ["MODEL", "MODEL_VERSION", "CHECKPOINT", "CHECKPOINT_VERSION", "STORAGE_TYPE", "STORAGE_LOCATION"]
 SWITCHING = f"executions switches coldStarts switchRatio switchesPerHour switched {DISTRIBUTION} unswitched {DISTRIBUTION} addedMeanMs"
 SWITCHED = "executions switches coldStarts switchRatio addedMeanMs"
 JOBS = f"jobs attempts retries retriedJobs failedJobs failureRatio retryRatio queue {DISTRIBUTION} processing {DISTRIBUTION}"
@@ -40,6 +42,11 @@ def jobs(alias, by, more="", stats=SOME_JOBS):
 def loads(alias, by, more="", stats=SOME_LOADS):
     rows = f"rows {{ key {{ {keys(by)} }} stats {{ {stats} }} }}" if by else "rows { stats { loads } }"
     return f"{alias}: loadBreakdown(window: $window, by: {listed(by)}{more}) {{ window {{ start end }} rowCount {rows} other {{ {stats} }} total {{ {stats} }} }}"
+
+
+def storage(alias, by, more=""):
+    rows = f"rows {{ key {{ {keys(by)} }} stats {{ {STORAGE} }} }}" if by else f"rows {{ stats {{ {STORAGE} }} }}"
+    return f"{alias}: storageBreakdown(window: $window, by: {listed(by)}{more}) {{ window {{ start end }} rowCount {rows} other {{ {STORAGE} }} total {{ {STORAGE} }} }}"
 
 
 def series(field, alias, by, step, more, point):
@@ -137,6 +144,11 @@ MORE_QUESTIONS = {
         loads("failed", ["MODEL", "VM"], ', filter: { errorTypes: ["CHECKSUM_MISMATCH"] }', LOADS),
         loads("placed", ["CHECKPOINT"], ', filter: { vms: ["p4d-01", "g6-01"], instanceTypes: ["p4d.24xlarge"], storageLocations: ["fsx-weights", "p4d-01/nvme0"] }'),
         loads("ofVersions", ["CHECKPOINT_VERSION"], ', filter: { checkpointVersions: [{ kind: LORA, name: "anime-lines", version: "5" }, { kind: CONTROLNET, name: "depth", version: "1" }] }')), ["whole", "unaligned"]),
+    **{f"own-storage-every-dimension-{n + 1}": ("FINANCIAL_DIRECTOR", query("EveryDimension", *(storage(camel(d), [d]) for d in STORAGE_DIMENSIONS[n * 3:n * 3 + 3])), USUAL) for n in range(2)},
+    "own-storage": (ADMIN, query(
+        "Storage", storage("all", []), storage("few", ["CHECKPOINT_VERSION", "STORAGE_TYPE"], ", orderBy: LOADS, limit: 4"), storage("newest", ["MODEL", "STORAGE_LOCATION"], ", orderBy: LAST_LOADED, limit: 5"),
+        storage("ofAnime", ["MODEL_VERSION", "STORAGE_LOCATION"], f', filter: {{ {ANIME}, storageTypes: [OBJECT_STORE, NETWORK_FILESYSTEM], models: ["sdxl"] }}'),
+        storage("nowhere", ["CHECKPOINT"], ', filter: { storageLocations: ["nowhere"] }')), USUAL + ["seconds", "no-whole-minute"]),
     **every_dimension("own-concurrency", TD, concurrency, ["unaligned"]),
     "own-concurrency": (TD, query(
         "Concurrency", concurrency("all", [], "HOUR", ""), concurrency("month", ["USER"], "MONTH", ""), concurrency("ofOdd", ["VM", "COMBINATION"], "HOUR", ', filter: { users: ["odd"] }'),

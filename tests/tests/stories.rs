@@ -25,6 +25,7 @@ const READY: &[&str] = &[
     "jobs",
     "loadBreakdown",
     "provisioningBreakdown",
+    "storageBreakdown",
     "usageBreakdown and usageSeries",
     "vms",
 ];
@@ -43,6 +44,7 @@ const STORIES: &[(&str, &[&str])] = &[
     ("jobs", &["own-joblist"]),
     ("loadBreakdown", &["admin-11-", "td-13-", "own-loads"]),
     ("provisioningBreakdown", &["admin-01-", "own-provisioning"]),
+    ("storageBreakdown", &["admin-10-", "own-storage"]),
     ("usageBreakdown and usageSeries", &["admin-07-", "own-usage"]),
     ("vms", &["own-utilization"]),
 ];

@@ -1,7 +1,7 @@
 //! Everything from ingest to the figures: no GraphQL, no HTTP, no command line.
 //!
-//! Who may import whom: `{concurrency, comparison, popularity, utilization} -> breakdown`; `ingest -> live::bus`; `live -> store`;
-//! `{ingest, breakdown, machine} -> timeline -> cell -> store -> entity`; pure files import only
+//! Who may import whom: `{concurrency, comparison, popularity, utilization, watch} -> breakdown`; `ingest -> live::bus`; `live -> store`;
+//! `{ingest, breakdown, machine, storage} -> timeline -> cell -> store -> entity`; pure files import only
 //! `plimsoll_entity::value` and each other.
 
 pub mod breakdown;
@@ -17,10 +17,12 @@ pub mod listing;
 pub mod live;
 pub mod machine;
 pub mod popularity;
+pub mod retention;
+pub mod storage;
 pub mod store;
 pub mod timeline;
-pub mod watch;
 pub mod utilization;
+pub mod watch;
 
 /// Describes what this crate counts; once, after the recorder of metrics has been installed.
 pub fn describe_metrics() {

@@ -264,7 +264,12 @@ async fn pages_go_both_ways_and_what_is_old_is_forgotten(database: Database) {
     let key = |alert: &Alert| (alert.started_at, alert.id);
     let names = |alerts: Vec<Alert>| alerts.into_iter().map(|alert| alert.subject).collect::<Vec<_>>();
     assert_eq!(names(all.clone()), ["c", "b", "a"]);
-    let page = |after: Option<&Alert>, before: Option<&Alert>, backwards| Page { after: after.map(key), before: before.map(key), backwards, limit: 2 };
+    let page = |after: Option<&Alert>, before: Option<&Alert>, backwards| Page {
+        after: after.map(key),
+        before: before.map(key),
+        backwards,
+        limit: 2,
+    };
     let read = async |page| names(snapshot.alert_page(Signal::ALL, None, &page).await.unwrap());
     assert_eq!(read(page(Some(&all[0]), None, false)).await, ["b", "a"]);
     assert_eq!(read(page(None, None, true)).await, ["a", "b"]);

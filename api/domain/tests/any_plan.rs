@@ -21,6 +21,8 @@ mod loads;
 mod random;
 #[path = "any_plan/raw.rs"]
 mod raw;
+#[path = "any_plan/storage.rs"]
+mod storage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +34,7 @@ use plimsoll_domain::clock::{Clock as _, FixedClock};
 use plimsoll_domain::ingest::event::Event;
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
 use plimsoll_domain::ingest::{IngestSink as _, Written};
+use plimsoll_domain::storage::worker::StorageWorker;
 use plimsoll_domain::store::{Store, StoreError};
 use plimsoll_entity::value::time::{Instant, SECOND_US};
 
@@ -111,6 +114,7 @@ async fn in_turn(database: &Database, seed: u64) {
     let store = database.open(Arc::clone(&clock) as _).await;
     let (handle, old_readers) = (writer(&store), Readers::new(&store));
     let mut compactor = Compactor::new(store.clone());
+    let mut keeper = StorageWorker::new(store.clone(), events::uuid(&mut random));
     let events = events::events(&mut random);
     let (mut sent, mut accepted) = (Vec::new(), 0);
     for batch in batches(&mut random, &events) {
@@ -123,6 +127,9 @@ async fn in_turn(database: &Database, seed: u64) {
             0 => drop(compactor.run_to_end(clock.now()).await.unwrap()),
             1..6 => drop(compactor.run_once(clock.now()).await.unwrap()),
             _ => {}
+        }
+        if random.chance(15) {
+            keeper.run_to_end(clock.now()).await.unwrap();
         }
         if random.chance(4) {
             let raw = Raw::new(&distinct(&sent));
@@ -138,12 +145,13 @@ async fn in_turn(database: &Database, seed: u64) {
         }
         if round == QUESTIONS / 2 {
             compactor.run_to_end(clock.now()).await.unwrap();
+            keeper.run_to_end(clock.now()).await.unwrap();
         }
     }
     store.close().await;
 }
 
-/// Takes the database back to the version before loads had cells. Nobody else may have it open.
+/// Takes the database back to the version before loads had cells and storage had places. Nobody else may have it open.
 async fn forget_cells_of_loads(database: &Database) {
     let connection = sea_orm::Database::connect(database.url()).await.unwrap();
     for sql in [
@@ -151,6 +159,16 @@ async fn forget_cells_of_loads(database: &Database) {
         "DELETE FROM cell_delta WHERE family IN (6, 7)",
         "DROP TABLE cell_rebuild",
         "DELETE FROM seaql_migrations WHERE version = 'm20261124_000006_cell_rebuild'",
+        "DROP INDEX audit_entry_by_subject",
+        "DROP TABLE load_reach",
+        "DROP TABLE storage_day",
+        "DELETE FROM derived_day WHERE kind = 3",
+        "DROP TABLE storage_place",
+        "DROP INDEX storage_snapshot_by_at",
+        "DROP INDEX storage_snapshot_by_place",
+        "ALTER TABLE storage_snapshot DROP COLUMN place",
+        "CREATE INDEX storage_snapshot_by_at ON storage_snapshot (at)",
+        "DELETE FROM seaql_migrations WHERE version = 'm20261124_000011_storage_retention'",
     ] {
         connection.execute_unprepared(sql).await.unwrap();
     }
@@ -203,12 +221,17 @@ async fn upgraded(database: &Database, seed: u64) {
 
 async fn compact(store: Store, clock: Arc<FixedClock>, done: Arc<AtomicBool>, seed: u64) {
     let mut random = Random::new(seed);
+    let mut keeper = StorageWorker::new(store.clone(), events::uuid(&mut random));
     let mut compactor = Compactor::new(store);
     while !done.load(Ordering::SeqCst) {
         clock.advance_us(random.between(0, 12 * SECOND_US));
         let run = if random.chance(40) { compactor.run_to_end(clock.now()).await } else { compactor.run_once(clock.now()).await };
         match run {
             Ok(_) | Err(StoreError::Contended) => tokio::task::yield_now().await,
+            Err(error) => panic!("seed {seed}: {error:?}"),
+        }
+        match keeper.run_to_end(clock.now()).await {
+            Ok(_) | Err(StoreError::Contended) => {}
             Err(error) => panic!("seed {seed}: {error:?}"),
         }
     }

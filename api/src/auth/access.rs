@@ -37,6 +37,7 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.machineSeries", &[ADMIN]),
     ("Query.provisioningBreakdown", &[ADMIN]),
     ("Query.availabilityBreakdown", &[ADMIN]),
+    ("Query.storageBreakdown", &[ADMIN, FD]),
     ("Query.auditLog", &[ADMIN]),
     ("Query.fleetHealth", &[ADMIN]),
     ("Query.alerts", &[TD, ADMIN, FD]),

@@ -21,10 +21,12 @@ enum Form {
     Map,
     /// on, off, true, false, 1, 0.
     Switch,
+    /// A whole number.
+    Whole,
 }
 
 /// Which variable sets what.
-const VARIABLES: [(&str, &str, Form); 16] = [
+const VARIABLES: [(&str, &str, Form); 19] = [
     ("PLIMSOLL_LISTEN", "http.listen", Form::Text),
     ("PLIMSOLL_CORS_ORIGINS", "http.cors_origins", Form::List),
     ("PLIMSOLL_METRICS_TOKEN", "http.metrics_token", Form::Text),
@@ -39,6 +41,9 @@ const VARIABLES: [(&str, &str, Form); 16] = [
     ("PLIMSOLL_INTROSPECTION", "graphql.introspection", Form::Text),
     ("PLIMSOLL_CURRENCY", "cost.currency", Form::Text),
     ("PLIMSOLL_COLLECT", "collect.enabled", Form::Switch),
+    ("PLIMSOLL_RETENTION_FACTS_DAYS", "retention.facts_days", Form::Whole),
+    ("PLIMSOLL_RETENTION_SAMPLES_DAYS", "retention.samples_days", Form::Whole),
+    ("PLIMSOLL_RETENTION_AUDIT_DAYS", "retention.audit_days", Form::Whole),
     ("PLIMSOLL_LOG", "log.filter", Form::Text),
     ("PLIMSOLL_LOG_FORMAT", "log.format", Form::Text),
 ];
@@ -167,6 +172,7 @@ impl Form {
                 "off" | "false" | "0" => Ok(Value::Boolean(false)),
                 _ => Err(format!("`{text}` is neither on nor off")),
             },
+            Self::Whole => text.trim().parse().map(Value::Integer).map_err(|_| format!("`{text}` is no whole number")),
             Self::Map => {
                 let mut map = Table::new();
                 for part in parts() {

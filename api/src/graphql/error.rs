@@ -44,5 +44,10 @@ pub fn of_shared(error: Arc<BreakdownError>) -> Error {
 
 /// What a client gets for an error of the store.
 pub fn of_store(error: StoreError) -> Error {
-    internal(error)
+    match error {
+        StoreError::Dropped { .. } => {
+            coded(Code::LimitExceeded, format!("{error}: ask for whole UTC days by fewer dimensions, or for a window from then on"))
+        }
+        error => internal(error),
+    }
 }

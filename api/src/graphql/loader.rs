@@ -13,8 +13,8 @@ use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::catalog::{Checkpoint, CheckpointVersion, Combination, ModelVersion};
 use plimsoll_domain::job::pending::jobs;
 use plimsoll_domain::store::{Attribute, Job, StoreError};
-use plimsoll_domain::watch::rule::Rule;
 use plimsoll_domain::utilization::{self, OfGpus, Utilization};
+use plimsoll_domain::watch::rule::Rule;
 use uuid::Uuid;
 
 use super::error::{internal, of_shared};

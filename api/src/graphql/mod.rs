@@ -31,6 +31,7 @@ use query::loads::LoadQuery;
 use query::machine_lives::MachineLifeQuery;
 use query::machines::MachineQuery;
 use query::service::{ServiceConfig, ServiceQuery};
+use query::storage::StorageQuery;
 use query::timelines::TimelineQuery;
 use subscription::Subscription;
 use subscription::live::Live;
@@ -49,6 +50,7 @@ pub struct Query(
     TimelineQuery,
     ConcurrencyQuery,
     LoadQuery,
+    StorageQuery,
     MachineQuery,
     MachineLifeQuery,
     ListQuery,

@@ -1,7 +1,8 @@
-//! What loads brought, put into the place of combinations.
+//! What loads brought and storage holds, put into the place of combinations.
 //!
-//! An **artifact** is a base model version, or one checkpoint version for it. For a question it is a combination of that model version
-//! and at most that checkpoint, so that dimensions and filters of models and checkpoints work as they do for executions.
+//! An **artifact** is a base model version, or one checkpoint version for it; storage may hold a checkpoint of no known base model. For a
+//! question it is a combination of that model version and at most that checkpoint, so that dimensions and filters of models and
+//! checkpoints work as they do for executions.
 //! Invariant: such a combination lives and is numbered within one question only; no table and no list of names ever sees it.
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ impl Gathered {
     pub(super) async fn learn_artifacts(&mut self, sources: Sources<'_>, filter: &Filter, keys: &mut [Key]) -> Result<(), BreakdownError> {
         let artifact = |key: &Key| (key[KeyColumn::ModelVersion as usize], key[KeyColumn::CheckpointVersion as usize]);
         let mut new: Vec<(u32, u32)> = Vec::new();
-        for key in keys.iter_mut().filter(|key| artifact(key).0 != 0) {
+        for key in keys.iter_mut().filter(|key| artifact(key) != (0, 0)) {
             let number = *self.artifacts.entry(artifact(key)).or_insert_with_key(|artifact| {
                 new.push(*artifact);
                 // 0 stands for none.
@@ -37,10 +38,13 @@ impl Gathered {
         let models = sources.catalog.model_versions(sources.snapshot, &models).await?;
         let checkpoints = sources.catalog.checkpoint_versions(sources.snapshot, &checkpoints).await?;
         for (model_version_id, version_id) in new {
-            let model_id = models.get(&model_version_id).ok_or(StoreError::Inconsistent("load"))?.model_id;
+            let model_id = match model_version_id {
+                0 => 0,
+                id => models.get(&id).ok_or(StoreError::Inconsistent("artifact"))?.model_id,
+            };
             let mut applied = Vec::new();
             if version_id != 0 {
-                applied.push((version_id, checkpoints.get(&version_id).ok_or(StoreError::Inconsistent("load"))?.checkpoint_id));
+                applied.push((version_id, checkpoints.get(&version_id).ok_or(StoreError::Inconsistent("artifact"))?.checkpoint_id));
             }
             let combination = Combination { model_version_id, model_id, label: Arc::from(""), checkpoints: applied };
             let model_type = sources.model_types.get(&model_id).copied().unwrap_or(0);

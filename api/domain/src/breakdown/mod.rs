@@ -18,6 +18,7 @@ pub mod loads;
 pub mod machine_lives;
 pub mod machines;
 mod silences;
+pub mod storage;
 pub mod switching;
 pub mod table;
 pub mod timelines;

@@ -84,6 +84,15 @@ async fn last_before(
     let mut days = sampled_days(reading, &wanted, coarseness).await?;
     // Newest day first: who is found is looked for no longer.
     while let Some((day, vms)) = days.pop_last() {
+        if day < reading.snapshot.kept().samples_since {
+            // The samples are gone. That day's end is the latest at which the last of them may have been.
+            for vm in vms {
+                if wanted.remove(&vm).is_some() {
+                    found.insert(vm, Gap::after(Instant(day.next(Step::Day).0 - 1), 0.0, None));
+                }
+            }
+            continue;
+        }
         let mut by_end: BTreeMap<Instant, Vec<u32>> = BTreeMap::new();
         for vm in vms {
             if let Some(stretch) = wanted.get(&vm) {
@@ -105,6 +114,8 @@ async fn look(
     wanted: &mut BTreeMap<u32, Window>,
     found: &mut BTreeMap<u32, Gap>,
 ) -> Result<(), BreakdownError> {
+    // Who was last sampled before is known by its day.
+    let window = Window { start: window.start.max(reading.snapshot.kept().samples_since), end: window.end };
     if vms.is_empty() || window.length_us() == 0 {
         return Ok(());
     }

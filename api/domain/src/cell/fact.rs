@@ -40,6 +40,12 @@ fn add_sum(column: &mut Column, row: usize, amount: Option<i64>) {
     }
 }
 
+fn add_latest(column: &mut Column, row: usize, at: Instant) {
+    if let Column::Latest(latest) = column {
+        latest[row] = latest[row].max(at.0);
+    }
+}
+
 fn ratio(used: Option<i64>, total: Option<i64>) -> Option<f64> {
     match (used, total) {
         (Some(used), Some(total)) if total > 0 => Some(used as f64 / total as f64),
@@ -277,6 +283,7 @@ impl Fact for LoadFact {
             Part::MissDuration => add_value(part, column, row, duration_ms(!self.cache_hit)),
             Part::MissSize => add_sum(column, row, missed_bytes),
             Part::SizedMissTime => add_sum(column, row, missed_bytes.map(|_| duration_us)),
+            Part::LastLoad => add_latest(column, row, self.finished_at),
             _ => {}
         }
     }

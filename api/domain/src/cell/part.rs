@@ -197,7 +197,8 @@ impl Family {
             Self::TransitionCombination => &Part::OF_TRANSITION_SUMS,
             Self::SwitchMachine => &Part::OF_SWITCH_SUMS,
             Self::MachineTime => &Part::OF_MACHINE_TIME,
-            Self::Load | Self::LoadMachine => &Part::OF_LOADS,
+            Self::Load => &Part::OF_LOADED_ARTIFACTS,
+            Self::LoadMachine => &Part::OF_LOADS,
             Self::JobCombination | Self::JobCaller | Self::JobMachine => &Part::OF_JOBS,
         }
     }
@@ -395,6 +396,8 @@ pub enum Part {
     MissSize = 86,
     /// finishedAt - startedAt of cache misses whose bytes are known, microseconds.
     SizedMissTime = 87,
+    /// Latest end of a load.
+    LastLoad = 88,
 }
 
 impl Part {
@@ -461,6 +464,18 @@ impl Part {
         Self::MissSize,
         Self::SizedMissTime,
     ];
+    /// The parts of loads where the machine does not matter.
+    pub const OF_LOADED_ARTIFACTS: [Self; 9] = [
+        Self::Loads,
+        Self::CacheHits,
+        Self::FailedLoads,
+        Self::LoadSize,
+        Self::HitDuration,
+        Self::MissDuration,
+        Self::MissSize,
+        Self::SizedMissTime,
+        Self::LastLoad,
+    ];
     /// What is derived of executions on machines.
     pub const OF_TIMELINES: [Self; 9] = [
         Self::Executions,
@@ -501,7 +516,7 @@ impl Part {
             .chain(Self::OF_TRANSITIONS)
             .chain(Self::OF_MACHINE_TIME)
             .chain(Self::OF_JOBS)
-            .chain(Self::OF_LOADS)
+            .chain(Self::OF_LOADED_ARTIFACTS)
             .find(|part| part.code() == code)
     }
 
@@ -544,7 +559,7 @@ impl Part {
             | Self::Switches
             | Self::ActiveTime
             | Self::BusyTime => PartKind::Sum,
-            Self::LastError | Self::MemoryRatioMax => PartKind::Latest,
+            Self::LastError | Self::MemoryRatioMax | Self::LastLoad => PartKind::Latest,
             Self::SwitchedCount | Self::SwitchedTime | Self::UnswitchedCount | Self::UnswitchedTime => PartKind::Sum,
             Self::SwitchLoadCount | Self::SwitchLoadTime => PartKind::Sum,
             Self::Attempts | Self::RetriedJobs => PartKind::Sum,

@@ -85,7 +85,9 @@ impl Packer {
 
     async fn pack(&mut self, now: Instant) -> Result<usize, StoreError> {
         let snapshot = self.store.snapshot().await?;
-        let found = snapshot.execution_unpacked_list(now.hour(), self.executions_least, HOURS_LOOKED_AT).await?;
+        let mut found = snapshot.execution_unpacked_list(now.hour(), self.executions_least, HOURS_LOOKED_AT).await?;
+        // Of hours before, the executions are gone.
+        found.retain(|(hour, _)| *hour >= snapshot.kept().facts_since.hour());
         let is_quiet = |(hour, executions): &&(i32, i64)| self.seen.get(hour) == Some(executions);
         let quiet: Vec<(i32, i64)> = found.iter().filter(is_quiet).take(HOURS_PER_RUN).copied().collect();
         self.seen = found.into_iter().collect();
@@ -111,7 +113,7 @@ impl Packer {
     /// Counts hours into which no execution reaches that finished in an hour that is not over.
     async fn count(&mut self, now: Instant) -> Result<usize, StoreError> {
         let snapshot = self.store.snapshot().await?;
-        let (from, to) = (now.hour() - COUNTED_HOURS, now.hour());
+        let (from, to) = ((now.hour() - COUNTED_HOURS).max(snapshot.kept().facts_since.hour()), now.hour());
         let hours = snapshot.reaching_hour_list(from).await?;
         let known: HashMap<i32, i64> = snapshot.concurrency_hour_sums(from, to).await?.into_iter().collect();
         let open: Vec<ReachingHour> = hours.iter().filter(|reaching| reaching.hour >= to).copied().collect();

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Written;
 use super::event::{CheckpointLoad, Event, Execution, GpuSample, Job, StorageSnapshot, VmSample, VmStateChange};
-use super::identity::{event_id, event_instant};
+use super::identity::{event_begin, event_id, event_instant};
 use super::job_marks::NamedByUuid;
 use super::job_updates;
 use super::resolve::{Names, Resolved, resolve};
@@ -62,6 +62,8 @@ enum Verdict {
     Accepted,
     Duplicate,
     Conflict,
+    /// What it is about is derived no more: the rows beside it are gone.
+    TooOld,
     /// It needs a name that is over its daily cap.
     Refused(&'static str),
 }
@@ -113,6 +115,9 @@ pub async fn commit(store: &Store, state: &mut WriterState, batch: &Batch) -> Re
     let named_by_uuid = state.named_by_uuid.settle(&mut tx, &events).await?;
     let mut verdicts = vec![Verdict::Accepted; events.len()];
     insert_keys(&mut tx, &events, &mut verdicts).await?;
+    let since = tx.kept_hold().await?.derivable_since();
+    let is_old = |(event, verdict): &(&&Identity, &mut Verdict)| **verdict == Verdict::Accepted && event_begin(&event.event) < since;
+    events.iter().zip(&mut verdicts).filter(is_old).for_each(|(_, verdict)| *verdict = Verdict::TooOld);
     let candidates: Vec<&Event> = accepted(&events, &verdicts).map(|(_, identity)| &identity.event).collect();
     let names = resolve(&mut tx, &state.names, &candidates, now.day()).await?;
     let sorted = Sorted::new(&events, &mut verdicts, &names);
@@ -215,7 +220,7 @@ async fn insert_keys(tx: &mut WriteTx, events: &[&Identity], verdicts: &mut [Ver
 }
 
 async fn delete_refused_keys(tx: &mut WriteTx, events: &[&Identity], verdicts: &[Verdict]) -> Result<(), StoreError> {
-    for (identity, _) in events.iter().zip(verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Refused(_))) {
+    for (identity, _) in events.iter().zip(verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Refused(_) | Verdict::TooOld)) {
         if let Some(id) = event_id(&identity.event) {
             tx.execute("DELETE FROM event_key WHERE id = ?", &[Value::Uuid(id)]).await?;
         }
@@ -296,6 +301,7 @@ async fn insert_facts(
     let execution_rows = rows::execution_rows(&sorted.executions, &facts);
     let load_facts = rows::load_facts(&sorted.loads, names);
     let load_rows = rows::load_rows(&sorted.loads, &load_facts);
+    let load_reach = rows::load_reach(&load_facts);
     let told: Vec<Told> = facts.iter().map(Told::from).collect();
     let measured: Vec<MeasuredExecution> = facts.into_iter().map(MeasuredExecution::from).collect();
     // The cells are worked out while the database takes the rows.
@@ -310,7 +316,8 @@ async fn insert_facts(
     tx.insert(&load_rows, "").await?;
     drop(load_rows);
     tx.insert(&rows::vm_state_rows(&sorted.vm_states, names), "").await?;
-    tx.insert(&rows::storage_rows(&sorted.storage, names), "").await?;
+    insert_storage(tx, &sorted.storage, names).await?;
+    tx.load_reach_widen(&load_reach).await?;
     let vm_samples = insert_vm_samples(tx, &sorted.vm_samples, verdicts).await?;
     let gpu_samples = insert_gpu_samples(tx, &sorted.gpu_samples, verdicts).await?;
     let mut deltas = delta_blocks(&[Family::VmSample], &rows::vm_sample_facts(&vm_samples));
@@ -346,6 +353,16 @@ impl From<&ExecutionFact> for Told {
     fn from(fact: &ExecutionFact) -> Self {
         Self { vm: fact.vm_id, department: fact.department_id, project: fact.project_id }
     }
+}
+
+async fn insert_storage(tx: &mut WriteTx, snapshots: &[Identified<'_, StorageSnapshot>], names: &Resolved<'_>) -> Result<(), StoreError> {
+    if snapshots.is_empty() {
+        return Ok(());
+    }
+    let places = rows::storage_places(snapshots, names);
+    tx.storage_days_change(&snapshots.iter().map(|row| row.event.at.day()).collect()).await?;
+    tx.storage_place_keep(&places.iter().copied().collect()).await?;
+    tx.insert(&rows::storage_rows(snapshots, &places), "").await.map(|_| ())
 }
 
 async fn insert_vm_samples<'e>(
@@ -571,6 +588,7 @@ fn written(batch: &Batch, verdicts: &[Verdict], capped: &HashMap<usize, Vec<&'st
                 Verdict::Accepted => written.accepted += 1,
                 Verdict::Duplicate => written.duplicate += 1,
                 Verdict::Conflict => written.conflicts.push((identity.line, event_id(&identity.event))),
+                Verdict::TooOld => written.too_old.push((identity.line, event_id(&identity.event))),
                 Verdict::Refused(field) => written.refused.push((identity.line, event_id(&identity.event), field)),
             }
             for key in capped.get(&at).into_iter().flatten() {

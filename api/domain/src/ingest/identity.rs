@@ -45,6 +45,16 @@ pub fn event_instant(event: &Event) -> Instant {
     }
 }
 
+/// When what the event tells of began.
+#[must_use]
+pub fn event_begin(event: &Event) -> Instant {
+    match event {
+        Event::Execution(event) => event.started_at,
+        Event::CheckpointLoad(event) => event.started_at,
+        other => event_instant(other),
+    }
+}
+
 /// The fingerprint of everything that the event says, its id included.
 #[must_use]
 pub fn content_hash(event: &Event) -> i64 {

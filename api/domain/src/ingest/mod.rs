@@ -59,6 +59,8 @@ pub struct Written {
     pub capped: Vec<(String, u64)>,
     /// Lines that cannot do without a name that is over its daily cap, their ids, and the field. They were not written.
     pub refused: Vec<(u32, Option<Uuid>, &'static str)>,
+    /// Lines from before the instant since when rows are kept, and their ids. They were not written.
+    pub too_old: Vec<(u32, Option<Uuid>)>,
 }
 
 /// Why a batch was not written. Nothing of it was kept.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::event::{Caller, CheckpointLoad, Execution, GpuSample, Job, StorageSnapshot, VmSample, VmStateChange};
 use super::resolve::Resolved;
+use crate::storage::place::Place;
 use crate::store::{ColumnData, ExecutionFact, GpuSampleFact, LoadFact, NameDimension, Rows, VmSampleFact, encode_gpus};
 
 /// An event that is worth a row, and the ids that it cannot do without.
@@ -346,22 +347,52 @@ fn of_latest(table: &'static str, facts: Rows) -> Rows {
     Rows { table, columns: facts.columns.into_iter().filter(|(name, _)| *name != "hash").collect(), ..facts }
 }
 
-/// Rows of `storage_snapshot`.
+/// The places of snapshots, in their order.
 #[must_use]
-pub fn storage_rows(snapshots: &[Identified<'_, StorageSnapshot>], names: &Resolved<'_>) -> Rows {
+pub fn storage_places(snapshots: &[Identified<'_, StorageSnapshot>], names: &Resolved<'_>) -> Vec<Place> {
+    let location = |name: Option<&String>| name.and_then(|name| names.simple(NameDimension::StorageLocation, name)).unwrap_or(0);
+    let place = |row: &Identified<'_, StorageSnapshot>| Place {
+        model_version_id: row.event.model.as_ref().and_then(|model| names.model_version(model)).unwrap_or(0),
+        checkpoint_version_id: row.event.checkpoint.as_ref().and_then(|checkpoint| names.checkpoint_version(checkpoint)).unwrap_or(0),
+        storage_type: row.event.storage_type.code(),
+        storage_location_id: location(row.event.storage_location.as_ref()),
+    };
+    snapshots.iter().map(place).collect()
+}
+
+/// Rows of `storage_snapshot`; `places` are those of [`storage_places`].
+#[must_use]
+pub fn storage_rows(snapshots: &[Identified<'_, StorageSnapshot>], places: &[Place]) -> Rows {
+    let known = |id: fn(&Place) -> u32| ints(places, move |place| Some(i64::from(id(place))).filter(|id| *id != 0));
     let columns = vec![
         ("id", uuids(snapshots, |row| Some(row.event.id))),
         ("at", ints(snapshots, |row| Some(row.event.at.0))),
-        ("storage_type", ints(snapshots, |row| Some(i64::from(row.event.storage_type.code())))),
-        ("storage_location_id", ints(snapshots, |row| named(names, NameDimension::StorageLocation, row.event.storage_location.as_ref()))),
-        ("model_version_id", ints(snapshots, |row| row.event.model.as_ref().and_then(|model| names.model_version(model)).map(i64::from))),
-        (
-            "checkpoint_version_id",
-            ints(snapshots, |row| row.event.checkpoint.as_ref().and_then(|checkpoint| names.checkpoint_version(checkpoint)).map(i64::from)),
-        ),
+        ("storage_type", ints(places, |place| Some(i64::from(place.storage_type)))),
+        ("storage_location_id", known(|place| place.storage_location_id)),
+        ("model_version_id", known(|place| place.model_version_id)),
+        ("checkpoint_version_id", known(|place| place.checkpoint_version_id)),
         ("size_bytes", ints(snapshots, |row| Some(row.event.size_bytes))),
+        ("place", uuids(places, |place| Some(place.id()))),
     ];
     Rows { table: "storage_snapshot", count: snapshots.len(), columns }
+}
+
+/// From when to when loads came from each place (microseconds).
+#[must_use]
+pub fn load_reach(facts: &[LoadFact]) -> BTreeMap<Place, (i64, i64)> {
+    let mut reach: BTreeMap<Place, (i64, i64)> = BTreeMap::new();
+    for fact in facts {
+        let place = Place {
+            model_version_id: fact.model_version_id,
+            checkpoint_version_id: fact.checkpoint_version_id,
+            storage_type: fact.storage_type,
+            storage_location_id: fact.storage_location_id,
+        };
+        let at = fact.finished_at.0;
+        let (first, last) = reach.entry(place).or_insert((at, at));
+        (*first, *last) = ((*first).min(at), (*last).max(at));
+    }
+    reach
 }
 
 /// Months (as by [`Instant::month`]) of instants, ascending, each once.

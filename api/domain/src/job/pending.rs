@@ -106,6 +106,12 @@ impl Pending {
         self.days.contains(&day)
     }
 
+    /// Whether anything is marked on a day before this one.
+    #[must_use]
+    pub fn touches_before(&self, day: i32) -> bool {
+        self.days.first().is_some_and(|first| *first < day)
+    }
+
     /// Marked jobs whose last attempt finished in the window.
     #[must_use]
     pub fn facts(&self, window: Window) -> &[JobFact] {
@@ -119,7 +125,9 @@ impl Pending {
     /// [`StoreError`] from the database.
     pub async fn held_days(&self, snapshot: &Snapshot, from: i32, to: i32) -> Result<BTreeSet<i32>, StoreError> {
         let held = snapshot.derived_day_list(DerivedKind::Jobs, from, to).await?;
-        Ok(held.into_iter().filter(|day| !self.touches(*day)).collect())
+        // Days whose executions are gone stay as they were counted.
+        let derivable = snapshot.kept().facts_since.day();
+        Ok(held.into_iter().filter(|day| *day < derivable || !self.touches(*day)).collect())
     }
 }
 

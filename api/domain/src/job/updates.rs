@@ -29,7 +29,12 @@ const ENTRIES_PER_STEP: usize = 500;
 ///
 /// # Errors
 /// [`BreakdownError::Question`] when it is no longer known what followed, or never was; what the store says.
-pub async fn updates(reading: &Reading, filter: &Filter, states: Option<&[JobState]>, after: Position) -> Result<Step<Job>, BreakdownError> {
+pub async fn updates(
+    reading: &Reading,
+    filter: &Filter,
+    states: Option<&[JobState]>,
+    after: Position,
+) -> Result<Step<Job>, BreakdownError> {
     let snapshot = &reading.snapshot;
     let newest = snapshot.commit_number().await?;
     let (forgotten, _) = snapshot.job_updates_forgotten().await?;

@@ -123,10 +123,13 @@ impl JobWorker {
         let snapshot = self.store.snapshot().await?;
         let marks = snapshot.job_mark_list(MARKS_PER_STEP, JOBS_PER_STEP).await?;
         let worked = work_out(&snapshot, &marks.keys).await?;
+        // Days whose executions are gone stay as they were counted.
+        let derivable = snapshot.kept().facts_since.day();
         drop(snapshot);
         let told: Vec<ToldJob> = worked.jobs.into_iter().filter(|history| history.is_told).map(|history| history.job).collect();
         let mut days = worked.days;
         days.extend(marks.days);
+        days.retain(|day| *day >= derivable);
         let mut tx = self.store.begin_write().await?;
         self.check(&mut tx, lease).await?;
         tx.job_replace(&told).await?;
@@ -162,7 +165,8 @@ impl JobWorker {
         self.searched_at = Some(now);
         let snapshot = self.store.snapshot().await?;
         let held = snapshot.derived_day_list(DerivedKind::Jobs, i32::MIN, now.day()).await?;
-        let mut from = 0;
+        let mut from = snapshot.kept().facts_since.day();
+        self.open_days.retain(|day, _| *day >= from);
         while let Some(day) = snapshot.execution_day_from(from).await?.filter(|day| *day < now.day()) {
             if !held.contains(&day) {
                 self.open_days.entry(day).or_insert(Instant(0));
@@ -186,6 +190,10 @@ impl JobWorker {
         let mut held = 0;
         for day in due {
             let snapshot = self.store.snapshot().await?;
+            if day < snapshot.kept().facts_since.day() {
+                self.open_days.remove(&day);
+                continue;
+            }
             let pending = match Pending::read(&snapshot).await {
                 Ok(pending) => pending,
                 // Marks come first.

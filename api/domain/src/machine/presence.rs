@@ -43,7 +43,11 @@ pub fn presence(timeline: Option<&Timeline>, last: Option<LastSample>, at: Insta
     let Some(timeline) = timeline.filter(|timeline| !timeline.is_empty()) else {
         return match (last, silent_at) {
             (Some(last), Some(silent_at)) if at.0.saturating_sub(last.at.0) <= STATELESS_US => {
-                if silent_at <= at { Presence::Down(silent_at) } else { Presence::Running }
+                if silent_at <= at {
+                    Presence::Down(silent_at)
+                } else {
+                    Presence::Running
+                }
             }
             _ => Presence::Absent,
         };

@@ -15,6 +15,8 @@ pub enum DerivedKind {
     Timeline = 1,
     /// Jobs by the end of their last attempt.
     Jobs = 2,
+    /// Snapshots of storage.
+    Storage = 3,
 }
 
 impl Snapshot {

@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use sea_orm::{AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, TransactionTrait};
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel, QueryResult, TransactionTrait,
+};
 use sea_orm::{SqlxPostgresConnector, SqlxSqliteConnector};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
@@ -208,11 +210,11 @@ impl Pools {
         }
     }
 
-    /// Begins a snapshot: a read transaction that sees one state of everything.
+    /// Begins a snapshot: a read transaction that sees one state of everything. It begins with its first read, whose rows are given.
     ///
     /// # Errors
     /// [`StoreError`] when the database does not answer.
-    pub async fn begin_read(&self) -> Result<DatabaseTransaction, StoreError> {
+    pub async fn begin_read(&self, first: &str) -> Result<(DatabaseTransaction, Vec<QueryResult>), StoreError> {
         let transaction = match self {
             Self::Sqlite(_, reader) => reader.begin().await.map_err(StoreError::read)?,
             Self::Postgres(_, reader) => reader
@@ -221,11 +223,9 @@ impl Pools {
                 .map_err(StoreError::read)?,
         };
         // A SQLite snapshot and a PostgreSQL one begin with their first read.
-        transaction
-            .query_one_raw(sea_orm::Statement::from_string(transaction.get_database_backend(), "SELECT value FROM counter"))
-            .await
-            .map_err(StoreError::read)?;
-        Ok(transaction)
+        let first = sea_orm::Statement::from_string(transaction.get_database_backend(), first);
+        let rows = transaction.query_all_raw(first).await.map_err(StoreError::read)?;
+        Ok((transaction, rows))
     }
 
     /// Begins a transaction that writes.

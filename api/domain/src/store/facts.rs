@@ -220,6 +220,7 @@ impl Snapshot {
         window: Window,
         columns: ExecutionColumns,
     ) -> Result<impl Stream<Item = Result<ExecutionFact, StoreError>> + Send + '_, StoreError> {
+        self.facts_from(window.start)?;
         let sql = format!("SELECT {} FROM execution WHERE finished_at >= ? AND finished_at < ?", columns.list());
         let rows = self.stream(&sql, window).await?;
         Ok(rows.map(move |row| execution_fact(&row.map_err(StoreError::read)?, columns)))
@@ -233,6 +234,7 @@ impl Snapshot {
         &self,
         window: Window,
     ) -> Result<impl Stream<Item = Result<VmSampleFact, StoreError>> + Send + '_, StoreError> {
+        self.samples_from(window.start)?;
         let sql = format!("SELECT {} FROM vm_sample WHERE at >= ? AND at < ?", vm_sample_columns());
         let rows = self.stream(&sql, window).await?;
         Ok(rows.map(|row| vm_sample_fact(&row.map_err(StoreError::read)?).map_err(StoreError::read)))
@@ -246,6 +248,7 @@ impl Snapshot {
         &self,
         window: Window,
     ) -> Result<impl Stream<Item = Result<GpuSampleFact, StoreError>> + Send + '_, StoreError> {
+        self.samples_from(window.start)?;
         let sql = format!("SELECT {} FROM gpu_sample WHERE at >= ? AND at < ?", gpu_sample_columns());
         let rows = self.stream(&sql, window).await?;
         Ok(rows.map(|row| gpu_sample_fact(&row.map_err(StoreError::read)?).map_err(StoreError::read)))

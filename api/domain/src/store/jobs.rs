@@ -311,6 +311,7 @@ impl Snapshot {
         window: Window,
         columns: JobColumns,
     ) -> Result<impl Stream<Item = Result<JobFact, StoreError>> + Send + '_, StoreError> {
+        self.facts_from(window.start)?;
         let backend = ConnectionTrait::get_database_backend(self.tx());
         let (sql, values) = fact_statement(window, columns);
         let statement = Statement::from_sql_and_values(backend, render(&sql, backend), values);

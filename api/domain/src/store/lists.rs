@@ -74,6 +74,7 @@ impl Snapshot {
         filter: &ColumnFilter,
         page: &Page<NewestFirst>,
     ) -> Result<Vec<execution::Model>, StoreError> {
+        self.facts_from(window.start)?;
         let mut select = paged::<execution::Entity>(execution::Column::FinishedAt, execution::Column::Id, window, page);
         for (column, ids) in &filter.0 {
             select = select.filter(column.is_in(ids.iter().copied()));
@@ -100,11 +101,7 @@ impl Snapshot {
         subjects: Option<&[String]>,
         page: &Page<NewestFirst>,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        let mut select = paged::<audit_entry::Entity>(audit_entry::Column::At, audit_entry::Column::Id, window, page);
-        if let Some(subjects) = subjects {
-            select = select.filter(audit_entry::Column::Subject.is_in(subjects.iter().cloned()));
-        }
-        let rows = select.all(self.tx()).await.map_err(StoreError::read)?;
+        let rows = audit_select(window, subjects, page).all(self.tx()).await.map_err(StoreError::read)?;
         Ok(rows.into_iter().map(audit_row).collect())
     }
 
@@ -115,6 +112,14 @@ impl Snapshot {
     pub async fn audit_fetch(&self, at: Instant, id: Uuid) -> Result<Option<AuditRow>, StoreError> {
         let row = audit_entry::Entity::find_by_id((at.0, id)).one(self.tx()).await.map_err(StoreError::read)?;
         Ok(row.map(audit_row))
+    }
+}
+
+fn audit_select(window: Window, subjects: Option<&[String]>, page: &Page<NewestFirst>) -> Select<audit_entry::Entity> {
+    let select = paged::<audit_entry::Entity>(audit_entry::Column::At, audit_entry::Column::Id, window, page);
+    match subjects {
+        Some(subjects) => select.filter(audit_entry::Column::Subject.is_in(subjects.iter().cloned())),
+        None => select,
     }
 }
 
@@ -186,17 +191,19 @@ mod tests {
         }
         tx.commit().await.unwrap();
         let key = (Instant(500), Uuid::from_u128(7));
-        let mut plans = Vec::new();
+        let (mut plans, mut by_subject) = (Vec::new(), Vec::new());
         for (after, before, backwards) in
             [(None, None, false), (Some(key), None, false), (None, Some(key), true), (Some(key), Some(key), true)]
         {
             let page = Page { after, before, backwards, limit: 51 };
             let (executions, entries) = (
                 paged::<execution::Entity>(execution::Column::FinishedAt, execution::Column::Id, Window::of(0, 1_000), &page),
-                paged::<audit_entry::Entity>(audit_entry::Column::At, audit_entry::Column::Id, Window::of(0, 1_000), &page),
+                audit_select(Window::of(0, 1_000), None, &page),
             );
+            let of_one = audit_select(Window::of(0, 1_000), Some(&["somebody".to_owned()]), &page);
             plans.push(plan(&store, |backend| executions.build(backend)).await);
             plans.push(plan(&store, |backend| entries.build(backend)).await);
+            by_subject.push(plan(&store, |backend| of_one.build(backend)).await);
             // Before and behind one key there is nothing to read.
             let page = Page { after: page.after.filter(|_| page.before.is_none()), ..page };
             for source in [JobSource::Told(JobState::Running), JobSource::Single(Outcome::ALL.to_vec())] {
@@ -213,6 +220,9 @@ mod tests {
         plans.push(plan(&store, |backend| of(backend, &facts, values.to_vec())).await);
         let marks = "SELECT seq, subjects FROM dirty_mark WHERE kind = ? AND seq > ? ORDER BY seq LIMIT 5";
         plans.push(plan(&store, |backend| of(backend, marks, vec![2.into(), 7.into()])).await);
+        for plan in by_subject {
+            assert!(plan.contains("audit_entry_by_subject"), "{plan}");
+        }
         for plan in plans {
             assert!(!plan.contains("SCAN") && !plan.contains("Seq Scan"), "{plan}");
             assert!(["PRIMARY KEY", "INDEX", "Index"].iter().any(|way| plan.contains(way)), "{plan}");

@@ -60,6 +60,7 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError::Read`] from the database.
     pub async fn load_stream(&self, window: Window) -> Result<impl Stream<Item = Result<LoadFact, StoreError>> + Send + '_, StoreError> {
+        self.facts_from(window.start)?;
         let sql = "SELECT finished_at, started_at, vm_id, storage_type, storage_location_id, cache_hit, model_version_id, \
              checkpoint_version_id, size_bytes, outcome, error_type_id FROM checkpoint_load WHERE finished_at >= ? AND finished_at < ?";
         let rows = self.stream(sql, window).await?;

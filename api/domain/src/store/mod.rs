@@ -26,8 +26,10 @@ mod lists;
 mod loads;
 mod machines;
 mod names;
+mod retention;
 mod silences;
 mod spans;
+mod storage;
 mod timelines;
 mod touches;
 
@@ -61,8 +63,10 @@ pub use leases::Lease;
 pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use loads::LoadFact;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
+pub use retention::{Kept, RawKind};
 pub use silences::SampleEdge;
 pub use spans::{ExecutionSpan, OpenJob};
+pub use storage::{LoadReach, StorageSize};
 pub use timelines::{Built, HOURS_PER_READ, MachineHour, RunRow, Touches};
 
 /// Keys that one statement of a snapshot names.
@@ -101,6 +105,14 @@ pub enum StoreError {
     /// A stored row cannot be what it should be.
     #[error("a stored {0} has a value that it cannot have")]
     Inconsistent(&'static str),
+    /// Rows that the question needs have been dropped by age.
+    #[error("{what} from before {since} are not kept any more")]
+    Dropped {
+        /// What is gone.
+        what: &'static str,
+        /// Since when it is kept.
+        since: Instant,
+    },
     /// Somebody else changed what this transaction had read; doing it again is safe.
     #[error("somebody else was faster")]
     Contended,
@@ -138,6 +150,12 @@ impl StoreError {
 }
 
 impl StoreError {
+    /// Whether a lock was not to be had within the time that was set for it.
+    #[must_use]
+    pub fn is_unavailable_lock(&self) -> bool {
+        matches!(self, Self::Write(source) if source.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03"))
+    }
+
     /// Whether the database cannot be reached at all, so that trying something smaller is no use.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
@@ -230,6 +248,7 @@ impl std::fmt::Debug for Store {
 #[derive(Debug)]
 pub struct Snapshot {
     tx: DatabaseTransaction,
+    kept: Kept,
     /// Everything committed before this instant is in it.
     pub as_of: Instant,
 }
@@ -270,7 +289,8 @@ impl Store {
     /// [`StoreError::Read`] when the database does not answer.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let as_of = self.clock.now();
-        Ok(Snapshot { tx: self.pools.begin_read().await?, as_of })
+        let (tx, counters) = self.pools.begin_read(retention::COUNTERS).await?;
+        Ok(Snapshot { tx, kept: Kept::read(&counters)?, as_of })
     }
 
     /// Begins a transaction that writes.

@@ -28,6 +28,7 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError::Read`] from the database.
     pub async fn sample_edge_list(&self, window: Window, vms: Option<&[u32]>) -> Result<Vec<SampleEdge>, StoreError> {
+        self.samples_from(window.start)?;
         let named = vms.filter(|vms| vms.len() <= VMS_PER_STATEMENT);
         let of_vms = named.map_or_else(String::new, |vms| match vms.len() {
             // An empty list is no SQL.

@@ -130,6 +130,7 @@ impl Snapshot {
         before: Instant,
         wanted: &[KeyColumn],
     ) -> Result<Vec<ExecutionSpan>, StoreError> {
+        self.facts_from(window.start)?;
         let selected = Selected::of(wanted, false);
         let mut sql = format!(
             "SELECT finished_at, started_at, queued_at{} FROM execution WHERE finished_at >= ? AND finished_at < ?",
@@ -161,6 +162,7 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn open_job_list(&self, window: Window, wanted: &[KeyColumn], limit: u64) -> Result<Vec<OpenJob>, StoreError> {
+        self.facts_from(window.start)?;
         let selected = Selected::of(wanted, true);
         let sql = format!(
             "SELECT at, id, job_key, state, attempt{} FROM job_event e WHERE at >= ? AND at < ? AND state IN (?, ?) \

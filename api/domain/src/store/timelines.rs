@@ -93,6 +93,7 @@ impl Snapshot {
     /// [`StoreError::Read`] from the database.
     pub async fn run_list(&self, vm_id: u32, from: i32, to: i32) -> Result<Vec<RunRow>, StoreError> {
         let (from_us, to_us) = (i64::from(from) * HOUR_US, i64::from(to) * HOUR_US);
+        self.facts_from(Instant(from_us))?;
         // The last condition follows from the others; by it PostgreSQL passes over the months before.
         let sql = "SELECT id, started_at, finished_at, gpus, combination_id, application_id, user_id, department_id, project_id, error_type_id, \
              outcome, checkpoint_load_ms, model_init_ms, gpu_memory_peak_bytes FROM execution \
@@ -106,6 +107,7 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError::Read`] from the database.
     pub async fn machine_gpu_sample_list(&self, vm_id: u32, from: i32, to: i32) -> Result<Vec<(u16, GpuSampleFact)>, StoreError> {
+        self.samples_from(Instant(i64::from(from) * HOUR_US))?;
         let sql = format!("SELECT {}, gpu FROM gpu_sample WHERE vm_id = ? AND at >= ? AND at < ?", gpu_sample_columns());
         let values = vec![(vm_id as i32).into(), (i64::from(from) * HOUR_US).into(), (i64::from(to) * HOUR_US).into()];
         let rows = self.rows(&sql, values).await?;

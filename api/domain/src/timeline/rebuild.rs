@@ -53,6 +53,12 @@ impl Pending {
             pending.add_changed_lives(fleet, vm, built.get(&vm), now)?;
             pending.add_unbuilt(fleet, vm, next_hour, now);
         }
+        // What lies before stays as it was built: its facts are gone.
+        let derivable = snapshot.kept().derivable_since().hour();
+        if derivable > 0 {
+            pending.hours.values_mut().for_each(|hours| *hours = hours.from(derivable));
+            pending.hours.retain(|_, hours| hours.first().is_some());
+        }
         Ok(pending)
     }
 

@@ -103,13 +103,7 @@ pub fn holds(rule: &Rule, observation: &Observation) -> bool {
 
 /// What a look at an instant changes; `observations` are all values that there are, `next_id` makes the ids of alerts.
 #[must_use]
-pub fn evaluate(
-    rule: &Rule,
-    at: Instant,
-    mut before: Before,
-    observations: &[Observation],
-    next_id: &mut dyn FnMut() -> Uuid,
-) -> Changes {
+pub fn evaluate(rule: &Rule, at: Instant, mut before: Before, observations: &[Observation], next_id: &mut dyn FnMut() -> Uuid) -> Changes {
     let mut changes = Changes::default();
     for observation in observations.iter().filter(|observation| rule.is_live() && holds(rule, observation)) {
         let key = observation.subject.key;

@@ -173,12 +173,7 @@ impl Evaluator {
         }
     }
 
-    async fn decide(
-        &mut self,
-        reading: &Reading,
-        rules: &[Rule],
-        observations: Vec<Vec<Observation>>,
-    ) -> Result<Outcome, BreakdownError> {
+    async fn decide(&mut self, reading: &Reading, rules: &[Rule], observations: Vec<Vec<Observation>>) -> Result<Outcome, BreakdownError> {
         let (snapshot, at) = (&reading.snapshot, reading.snapshot.as_of);
         let mut before: HashMap<Uuid, Before> = HashMap::new();
         for ((rule, subject), since) in snapshot.alert_wait_list().await? {
@@ -206,14 +201,7 @@ impl Evaluator {
     }
 
     /// Writes what a look changes; whether the rules were still those that were looked at.
-    async fn write(
-        &self,
-        lease: Lease,
-        at: Instant,
-        rules_number: i64,
-        outcome: Outcome,
-        is_forgetting: bool,
-    ) -> Result<bool, StoreError> {
+    async fn write(&self, lease: Lease, at: Instant, rules_number: i64, outcome: Outcome, is_forgetting: bool) -> Result<bool, StoreError> {
         let mut tx = self.reader.store.begin_write().await?;
         tx.lease_check(lease).await?;
         if tx.alerts_hold().await? != rules_number {

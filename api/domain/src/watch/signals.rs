@@ -59,9 +59,7 @@ pub async fn observe(reader: &Reader, reading: &Reading, rules: &[Rule]) -> Resu
             let rows = executions.get(rule.by.as_slice()).into_iter().flatten();
             rows.filter_map(|(subject, figures)| Some(seen(subject, value_of(rule.signal, figures)?))).collect()
         }
-        SignalKind::Load => {
-            loads.get(rule.by.as_slice()).into_iter().flatten().map(|(subject, ratio)| seen(subject, *ratio)).collect()
-        }
+        SignalKind::Load => loads.get(rule.by.as_slice()).into_iter().flatten().map(|(subject, ratio)| seen(subject, *ratio)).collect(),
         // What nobody has priced costs nobody knows what.
         SignalKind::Cost => Vec::new(),
     };
@@ -136,10 +134,8 @@ impl Machines {
     pub async fn read(reading: &Reading) -> Result<Self, BreakdownError> {
         let as_of = reading.snapshot.as_of;
         let samples = reading.snapshot.latest_sample_list(None).await?;
-        let last: BTreeMap<u32, LastSample> = samples
-            .iter()
-            .map(|sample| (sample.vm_id, LastSample { at: sample.at, interval_seconds: sample.interval_seconds }))
-            .collect();
+        let last: BTreeMap<u32, LastSample> =
+            samples.iter().map(|sample| (sample.vm_id, LastSample { at: sample.at, interval_seconds: sample.interval_seconds })).collect();
         let known: BTreeSet<u32> = last.keys().copied().chain(reading.fleet.machines().map(|(vm, _)| vm)).collect();
         let of = |vm: u32| presence(reading.fleet.machine(vm).map(|machine| &machine.timeline), last.get(&vm).copied(), as_of);
         let present: BTreeMap<u32, Presence> =

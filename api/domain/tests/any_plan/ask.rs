@@ -19,6 +19,7 @@ use super::events::{START_US, instant};
 use super::loads;
 use super::random::Random;
 use super::raw::{MachineRow, Raw, check_executions, check_machines};
+use super::storage;
 
 const DIMENSIONS: [Dimension; 15] = [
     Dimension::ModelType,
@@ -212,6 +213,7 @@ pub async fn ask(readers: &Readers, random: &mut Random, hints: &Raw, truth: Tru
     machine_breakdowns(readers, &reading, &directory, &asked, truth).await;
     machine_series(readers, &reading, &directory, &asked, truth).await;
     loads::ask(readers, &reading, &directory, random, hints, truth).await;
+    storage::ask(readers, &reading, &directory, random, hints, truth).await;
 }
 
 fn execution_question(asked: &Question) -> ExecutionQuestion {

@@ -186,6 +186,7 @@ fn gpu_sample(random: &mut Random) -> GpuSample {
 pub fn events(random: &mut Random) -> Vec<Event> {
     let mut events: Vec<Event> = (0..random.between(20, 160)).map(|_| execution(random)).collect();
     events.extend((0..random.between(0, 120)).map(|_| super::loads::load(random)));
+    events.extend((0..random.between(0, 90)).map(|_| super::storage::snapshot(random)));
     for vm in VMS {
         events.extend(vm_states(random, vm));
     }

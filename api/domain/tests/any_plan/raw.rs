@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::breakdown::figures::{Distribution, ExecutionFigures, Gauge, MachineFigures, SizeDistribution};
 use plimsoll_domain::cell::part::Part;
-use plimsoll_domain::ingest::event::{CheckpointLoad, Event, Execution, GpuSample, VmSample};
+use plimsoll_domain::ingest::event::{CheckpointLoad, Event, Execution, GpuSample, StorageSnapshot, VmSample};
 use plimsoll_entity::value::label::Outcome;
 use plimsoll_entity::value::time::{HOUR_US, Instant, MINUTE_US, Window};
 
@@ -17,6 +17,7 @@ use super::random::Random;
 pub struct Raw {
     pub executions: Vec<Execution>,
     pub loads: Vec<CheckpointLoad>,
+    pub snapshots: Vec<StorageSnapshot>,
     vm_samples: Vec<VmSample>,
     gpu_samples: Vec<GpuSample>,
     pub fleet: Fleet,
@@ -41,11 +42,13 @@ pub fn place_of(place: &Place, dimension: Dimension) -> Option<String> {
 
 impl Raw {
     pub fn new(events: &[Event]) -> Self {
-        let (mut executions, mut loads, mut vm_samples, mut gpu_samples) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut executions, mut loads, mut snapshots) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut vm_samples, mut gpu_samples) = (Vec::new(), Vec::new());
         for event in events {
             match event {
                 Event::Execution(execution) => executions.push((**execution).clone()),
                 Event::CheckpointLoad(load) => loads.push((**load).clone()),
+                Event::StorageSnapshot(snapshot) => snapshots.push((**snapshot).clone()),
                 Event::VmSample(sample) => vm_samples.push((**sample).clone()),
                 Event::GpuSample(sample) => gpu_samples.push((**sample).clone()),
                 _ => {}
@@ -59,7 +62,7 @@ impl Raw {
                 *known = news.max(known.clone());
             }
         }
-        Self { executions, loads, vm_samples, gpu_samples, fleet: Fleet::new(events), model_types }
+        Self { executions, loads, snapshots, vm_samples, gpu_samples, fleet: Fleet::new(events), model_types }
     }
 
     /// The instant of some event; none where there are none of a random kind.

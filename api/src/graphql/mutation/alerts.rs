@@ -96,7 +96,8 @@ impl AlertMutation {
         if !guard::allows(ctx, "Mutation.alertAcknowledge") {
             return Ok(None);
         }
-        let refused = |code: Code, message: &str| Some(AlertPayload { alert: None, user_errors: vec![UserError::new(code, &["id"], message)] });
+        let refused =
+            |code: Code, message: &str| Some(AlertPayload { alert: None, user_errors: vec![UserError::new(code, &["id"], message)] });
         let readable = match parse_uuid(NodeKind::Alert, &id) {
             Some(uuid) => readable_alert(ctx, uuid).await?,
             None => None,

@@ -10,4 +10,5 @@ pub mod loads;
 pub mod machine_lives;
 pub mod machines;
 pub mod service;
+pub mod storage;
 pub mod timelines;

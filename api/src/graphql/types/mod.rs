@@ -18,6 +18,7 @@ pub mod machine_stats;
 pub mod name;
 pub mod popularity;
 pub mod provisioning;
+pub mod storage;
 pub mod switching;
 pub mod usage;
 pub mod utilization;

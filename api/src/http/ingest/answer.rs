@@ -36,7 +36,7 @@ struct Warning {
 impl Answer {
     /// What reading and writing found, put together. The lowest lines are listed.
     pub(super) fn new(batch: Batch, written: Written) -> Self {
-        let rejected_count = batch.rejected_count + (written.conflicts.len() + written.refused.len()) as u64;
+        let rejected_count = batch.rejected_count + (written.conflicts.len() + written.refused.len() + written.too_old.len()) as u64;
         let conflicts = written.conflicts.into_iter().map(|(line, id)| RejectedLine {
             line,
             rejection: Rejection {
@@ -58,7 +58,16 @@ impl Answer {
                 message: format!("{field} brings more new names today than are allowed"),
             },
         });
-        let mut rejected: Vec<RejectedLine> = batch.rejected.into_iter().chain(conflicts).chain(refused).collect();
+        let too_old = written.too_old.into_iter().map(|(line, id)| RejectedLine {
+            line,
+            rejection: Rejection {
+                id: id.map(|id| id.to_string()),
+                code: RejectionCode::TooOld,
+                field: None,
+                message: "it lies before the instant since when events are kept".to_owned(),
+            },
+        });
+        let mut rejected: Vec<RejectedLine> = batch.rejected.into_iter().chain(conflicts).chain(refused).chain(too_old).collect();
         rejected.sort_by_key(|rejected| rejected.line);
         rejected.truncate(REJECTIONS_LISTED_MAX);
         let mut warnings = batch.warnings;

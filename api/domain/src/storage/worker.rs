@@ -1,0 +1,130 @@
+//! Makes the blocks of closed days of snapshots.
+//!
+//! Invariants: one process at a time works, under a lease that each of its transactions checks; the snapshots of a day are read under
+//! the lock that whoever adds one holds, too, so that a block misses none that was there when it was put. Whoever adds one later drops
+//! the day. Must not know: questions.
+
+use futures_util::TryStreamExt as _;
+use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, SECOND_US, Window};
+use uuid::Uuid;
+
+use super::day::DayBuilder;
+use crate::store::{DerivedKind, Lease, Store, StoreError};
+
+/// How long the right to work is taken for.
+const LEASE_US: i64 = 30 * SECOND_US;
+/// A day is closed when it ended so long ago: most of what belongs to it has arrived.
+const CLOSED_US: i64 = HOUR_US;
+/// Days that are made in one run.
+const DAYS_PER_RUN: usize = 16;
+/// How often all days are looked through for those that have no block.
+const SEARCH_US: i64 = 60 * SECOND_US;
+
+/// The worker of one process.
+#[derive(Debug)]
+pub struct StorageWorker {
+    store: Store,
+    holder: Uuid,
+    lease: Option<(Lease, Instant)>,
+    searched_at: Option<Instant>,
+}
+
+impl StorageWorker {
+    /// A worker of this store; `holder` names the process.
+    #[must_use]
+    pub const fn new(store: Store, holder: Uuid) -> Self {
+        Self { store, holder, lease: None, searched_at: None }
+    }
+
+    /// Makes some blocks; how many days.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database; what was made stays made.
+    pub async fn run_once(&mut self, now: Instant) -> Result<usize, StoreError> {
+        if self.searched_at.is_some_and(|at| now.0 - at.0 < SEARCH_US) {
+            return Ok(0);
+        }
+        let days = self.open_days(now).await?;
+        let is_cut = days.len() > DAYS_PER_RUN;
+        let mut made = 0;
+        for day in days.into_iter().take(DAYS_PER_RUN) {
+            let Some(lease) = self.lease().await? else { return Ok(made) };
+            self.make(day, lease).await?;
+            made += 1;
+        }
+        // What is left is made in the next run.
+        self.searched_at = (!is_cut).then_some(now);
+        Ok(made)
+    }
+
+    /// Makes every block that is missing.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn run_to_end(&mut self, now: Instant) -> Result<usize, StoreError> {
+        let mut made = 0;
+        self.searched_at = None;
+        while self.searched_at.is_none() {
+            match self.run_once(now).await? {
+                0 => break,
+                days => made += days,
+            }
+        }
+        Ok(made)
+    }
+
+    /// Gives the right to work back, so that nobody has to wait for its end.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn release(&mut self) -> Result<(), StoreError> {
+        match self.lease.take() {
+            Some((lease, _)) => self.store.lease_release(lease).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn open_days(&self, now: Instant) -> Result<Vec<i32>, StoreError> {
+        let snapshot = self.store.snapshot().await?;
+        let Some(first_at) = snapshot.storage_first_at().await? else { return Ok(Vec::new()) };
+        // The day before the one that holds the instant until which all is closed.
+        let (first, last) = (first_at.day(), Instant(now.0 - CLOSED_US).day() - 1);
+        let held = snapshot.derived_day_list(DerivedKind::Storage, first, last).await?;
+        Ok((first..=last).filter(|day| !held.contains(day)).collect())
+    }
+
+    async fn lease(&mut self) -> Result<Option<Lease>, StoreError> {
+        let now = self.store.clock().now();
+        if let Some((lease, until)) = self.lease
+            && until.0 - now.0 > LEASE_US / 2
+        {
+            return Ok(Some(lease));
+        }
+        let lease = self.store.lease_take("storage", self.holder, now, LEASE_US).await?;
+        self.lease = lease.map(|lease| (lease, Instant(now.0 + LEASE_US)));
+        Ok(lease)
+    }
+
+    async fn make(&mut self, day: i32, lease: Lease) -> Result<(), StoreError> {
+        let mut tx = self.store.begin_write().await?;
+        if let Err(error) = tx.lease_check(lease).await {
+            self.lease = None;
+            return Err(error);
+        }
+        tx.storage_days_lock().await?;
+        // Taken under the lock: whatever was committed before is in it, and nothing is committed until this is.
+        let snapshot = self.store.snapshot().await?;
+        let mut builder = DayBuilder::new(day);
+        let start = i64::from(day) * DAY_US;
+        {
+            let mut told = std::pin::pin!(snapshot.storage_size_stream(Window::of(start, start + DAY_US)).await?);
+            while let Some(size) = told.try_next().await? {
+                builder.tell(size.place, size.at, size.size_bytes);
+            }
+        }
+        drop(snapshot);
+        tx.storage_day_put(day, builder.finish()).await?;
+        tx.derived_day_hold(DerivedKind::Storage, day).await?;
+        tx.commit().await
+    }
+}
