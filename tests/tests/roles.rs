@@ -15,6 +15,8 @@ const TABLE: &str = include_str!("../fixtures/roles.txt");
 fn documents() -> Vec<(&'static str, String)> {
     let window = r#"window: { start: "2026-03-01T00:00:00Z", end: "2026-03-02T00:00:00Z" }"#;
     vec![
+        ("alertRules", "{ alertRules { id } viewer { subject } }".to_owned()),
+        ("alerts", "{ alerts { nodes { id } } viewer { subject } }".to_owned()),
         ("auditLog", format!("{{ auditLog({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
         ("availabilityBreakdown", format!("{{ availabilityBreakdown({window}) {{ asOf }} viewer {{ subject }} }}")),
         ("checkpointPopularity", format!("{{ checkpointPopularity({window}) {{ executions }} viewer {{ subject }} }}")),
@@ -29,6 +31,7 @@ fn documents() -> Vec<(&'static str, String)> {
         ),
         ("executionSeries", format!("{{ executionSeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("executions", format!("{{ executions({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
+        ("fleetHealth", "{ fleetHealth { status } viewer { subject } }".to_owned()),
         ("instanceTypeUsage", format!("{{ instanceTypeUsage({window}) {{ vms }} viewer {{ subject }} }}")),
         ("jobBreakdown", format!("{{ jobBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
         ("jobs", "{ jobs { nodes { id } } viewer { subject } }".to_owned()),
@@ -45,11 +48,25 @@ fn documents() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// A document for each root field of what can be changed: none changes anything.
+fn mutations() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("alertAcknowledge", "mutation { alertAcknowledge(id: \"none\") { userErrors { code } } }"),
+        (
+            "alertRuleCreate",
+            "mutation { alertRuleCreate(input: { name: \"\", signal: CPU_RATIO, detection: ABOVE }) { userErrors { code } } }",
+        ),
+        ("alertRuleDelete", "mutation { alertRuleDelete(id: \"none\") { userErrors { code } } }"),
+        ("alertRuleUpdate", "mutation { alertRuleUpdate(id: \"none\", patch: {}) { userErrors { code } } }"),
+    ]
+}
+
 /// A document for each root field of what can be subscribed to.
 fn subscriptions() -> Vec<(&'static str, &'static str)> {
     vec![
+        // Whoever may read it is told of the cursor at once; a subscription without one is silent until something changes.
+        ("alertUpdates", "subscription { alertUpdates(after: \"none\") { cursor } }"),
         ("executionMetrics", "subscription { executionMetrics { asOf } }"),
-        // Whoever may read it is told of the cursor at once; a subscription without one is silent until a job changes.
         ("jobUpdates", "subscription { jobUpdates(after: \"none\") { cursor } }"),
         ("vmUtilization", "subscription { vmUtilization { at } }"),
     ]
@@ -108,6 +125,17 @@ async fn every_field_is_read_by_its_roles_and_nobody_else() {
         let (status, answer) = server.ask(&[], &document, json!({})).await;
         assert_eq!((status, &answer["errors"][0]["extensions"]["code"]), (401, &json!("UNAUTHENTICATED")), "{answer}");
     }
+    for (field, document) in mutations() {
+        let _ = write!(table, "{field:<20}");
+        for role in ROLES {
+            let (_, answer) = server.ask(&[role], document, json!({})).await;
+            let refused = is_forbidden(&answer, field);
+            let told = answer["data"][field]["userErrors"].as_array().is_some_and(|errors| !errors.is_empty());
+            assert!(told != refused && refused != answer["errors"].is_null(), "{answer}");
+            let _ = write!(table, " {role}={}", if refused { "no" } else { "yes" });
+        }
+        table.push('\n');
+    }
     for (field, document) in subscriptions() {
         let _ = write!(table, "{field:<20}");
         for role in ROLES {
@@ -115,7 +143,7 @@ async fn every_field_is_read_by_its_roles_and_nobody_else() {
             socket.subscribe("1", document, json!({})).await;
             let answer = socket.message().await;
             let refused = answer["type"] == "error" && answer["payload"][0]["extensions"]["code"] == "FORBIDDEN";
-            let of_cursor = field == "jobUpdates" && answer["payload"][0]["extensions"]["field"] == "after";
+            let of_cursor = ["alertUpdates", "jobUpdates"].contains(&field) && answer["payload"][0]["extensions"]["field"] == "after";
             assert!(refused || of_cursor || answer["type"] == "next" && answer["payload"]["errors"].is_null(), "{answer}");
             let _ = write!(table, " {role}={}", if refused { "no" } else { "yes" });
         }
@@ -174,7 +202,7 @@ async fn reads_nested(server: &Server, role: &str, field: &str, ways: &[(String,
 /// the roles that its `@requires` names; every role where there is none.
 fn required() -> Vec<(String, Vec<String>)> {
     let schema = include_str!("../../schema.graphql");
-    let (mut roots, mut nested): ([Vec<(String, Vec<String>)>; 2], Vec<(String, Vec<String>)>) = Default::default();
+    let (mut roots, mut nested): ([Vec<(String, Vec<String>)>; 3], Vec<(String, Vec<String>)>) = Default::default();
     let named = |line: &str| {
         let line = line.strip_prefix('\t')?;
         let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
@@ -185,7 +213,7 @@ fn required() -> Vec<(String, Vec<String>)> {
         if let Some(rest) = line.strip_prefix("type ") {
             object = rest.split([' ', '{']).next().unwrap();
         }
-        let root = ["Query", "Subscription"].iter().position(|root| *root == object);
+        let root = ["Query", "Mutation", "Subscription"].iter().position(|root| *root == object);
         if let Some(name) = named(line) {
             field = name;
             root.into_iter().for_each(|root| roots[root].push((field.clone(), ROLES.map(str::to_owned).to_vec())));
@@ -205,7 +233,8 @@ fn required() -> Vec<(String, Vec<String>)> {
 #[test]
 fn every_guarded_field_of_the_schema_has_a_case() {
     let fields: Vec<String> = required().into_iter().map(|(field, _)| field).collect();
-    let cases = documents().into_iter().map(|(field, _)| field).chain(subscriptions().into_iter().map(|(field, _)| field));
+    let cases = documents().into_iter().map(|(field, _)| field).chain(mutations().into_iter().map(|(field, _)| field));
+    let cases = cases.chain(subscriptions().into_iter().map(|(field, _)| field));
     let cases: Vec<String> = cases.chain(ways().into_iter().map(|(field, _)| field)).map(str::to_owned).collect();
     assert_eq!(fields, cases);
 }
