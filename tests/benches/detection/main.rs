@@ -5,6 +5,7 @@
 //! side that touch no window are one false alarm. Not a test: it fails on nothing but faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails loudly")]
 
+mod courses;
 mod rules;
 mod series;
 
@@ -13,14 +14,12 @@ use std::ops::{AddAssign, Range};
 use std::time::{Duration, Instant};
 
 use plimsoll_domain::watch::detector::judge_each;
-use series::{Course, DAY, Kind, STEP_SECONDS, Series};
+use series::{Grid, Kind, Series};
 
-/// Seeds that nobody tuned on.
+/// Seeds that nobody tuned on; odd ones are hourly.
 const HELD_OUT: Range<u64> = 9_000..9_012;
 /// Seeds to tune on.
-const TUNING: Range<u64> = 0..6;
-/// A window may be as short as one value; a flag within an hour of its start finds it, too.
-const GRACE: usize = 12;
+const TUNING: Range<u64> = 0..8;
 /// Flags with less than this between them are one alarm.
 const ALARM_GAP: usize = 2;
 
@@ -44,7 +43,8 @@ impl AddAssign for Score {
 
 impl Score {
     fn of(series: &Series, flags: &[bool]) -> Self {
-        let windows: Vec<Range<usize>> = series.windows.iter().map(|window| window.start..window.end.max(window.start + GRACE)).collect();
+        let graced = |window: &Range<usize>| window.start..window.end.max(window.start + series.grid.grace);
+        let windows: Vec<Range<usize>> = series.windows.iter().map(graced).collect();
         let found = windows.iter().filter(|window| flags[(*window).clone()].contains(&true)).count();
         let mut alarms: Vec<Range<usize>> = Vec::new();
         for at in flags.iter().enumerate().filter_map(|(at, is_flagged)| is_flagged.then_some(at)) {
@@ -55,7 +55,7 @@ impl Score {
         }
         let touches = |alarm: &&Range<usize>| windows.iter().any(|window| alarm.start < window.end && window.start < alarm.end);
         let touching = alarms.iter().filter(touches).count();
-        let weeks = flags.len() as f64 / (7 * DAY) as f64;
+        let weeks = flags.len() as f64 / (7 * series.grid.day) as f64;
         Self { found, missed: windows.len() - found, false_alarms: alarms.len() - touching, weeks }
     }
 
@@ -71,59 +71,87 @@ impl Score {
         let (precision, recall) = (self.precision(), self.recall());
         if precision + recall > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 }
     }
+
+    fn weekly(&self) -> f64 {
+        self.false_alarms as f64 / self.weeks
+    }
 }
 
 type Rule = (&'static str, fn(&Series) -> Vec<bool>);
 
 const RULES: [Rule; 3] = [
     ("detector", |series| {
-        let judged = judge_each(&series.values, STEP_SECONDS, series.course.bounds());
+        let judged = judge_each(&series.values, series.grid.step_seconds(), series.course.bounds());
         judged.into_iter().map(|judgement| judgement.is_some_and(|judgement| judgement.is_anomalous)).collect()
     }),
-    ("3 sigma", |series| rules::three_sigma(&series.values)),
-    ("3.5 median deviations", |series| rules::median_deviations(&series.values)),
+    ("3 sigma", rules::three_sigma),
+    ("3.5 MAD", rules::median_deviations),
 ];
+
+/// What the rules made of some of the series, and how long it took them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Compared([Score; RULES.len()]);
+
+impl Compared {
+    fn add(&mut self, scores: &[Score; RULES.len()]) {
+        for (sum, score) in self.0.iter_mut().zip(scores) {
+            *sum += *score;
+        }
+    }
+
+    fn print(&self, of: &str) {
+        let [score, ..] = &self.0;
+        let each = |say: fn(&Score) -> String| self.0.iter().map(|score| format!("{:>15}", say(score))).collect::<String>();
+        match score.found + score.missed {
+            0 => println!("{of:<34}{:>5}{}", "", each(|score| format!("{:.2} a week", score.weekly()))),
+            windows => println!(
+                "{of:<34}{windows:>5}{}",
+                each(|score| format!("{:.2}/{:.2}/{:.2}", score.precision(), score.recall(), score.f1()))
+            ),
+        }
+    }
+}
 
 fn main() {
     let is_tuning = std::env::var("PLIMSOLL_BENCH_SEEDS").is_ok_and(|seeds| seeds == "tuning");
     let seeds = if is_tuning { TUNING } else { HELD_OUT };
     let all: Vec<Series> = seeds.clone().flat_map(series::of_seed).collect();
-    println!("detection, seeds {seeds:?} ({}), {} series of {} values", if is_tuning { "tuning" } else { "held out" }, all.len(), series::LENGTH);
-    for (name, rule) in RULES {
-        let begun = Instant::now();
-        let flags: Vec<Vec<bool>> = all.iter().map(rule).collect();
-        report(name, &all, &flags, begun.elapsed());
+    let values = all.iter().map(|series| series.values.len()).sum::<usize>();
+    println!("detection, seeds {seeds:?} ({}): {} series, {values} values", if is_tuning { "tuning" } else { "held out" }, all.len());
+    let mut took = [Duration::ZERO; RULES.len()];
+    let (mut in_all, mut groups) = (Compared::default(), BTreeMap::<(&str, String), Compared>::new());
+    for series in &all {
+        let mut rules = RULES.iter().zip(&mut took);
+        let scores = std::array::from_fn(|_| {
+            let ((_, rule), took) = rules.next().expect("as many scores as rules");
+            let begun = Instant::now();
+            let flags = rule(series);
+            *took += begun.elapsed();
+            Score::of(series, &flags)
+        });
+        for (title, of) in titles(series, is_tuning) {
+            groups.entry((title, of)).or_default().add(&scores);
+        }
+        if series.kind != Kind::Clean {
+            in_all.add(&scores);
+        }
     }
+    println!("precision/recall/F1, or false alarms a week{:>1}{}", "", RULES.map(|(name, _)| format!("{name:>15}")).concat());
+    in_all.print("in all");
+    for ((title, of), compared) in groups {
+        compared.print(&format!("{title} {of}"));
+    }
+    let [detector, plain, _] = took.map(|took| took.as_secs_f64());
+    println!("time of a value: {:.1} of that of {}", detector / plain, RULES[1].0);
 }
 
-fn report(name: &str, all: &[Series], flags: &[Vec<bool>], took: Duration) {
-    let (mut by_kind, mut by_course) = (BTreeMap::<Kind, Score>::new(), BTreeMap::<Course, Score>::new());
-    let mut disturbed = Score::default();
-    for (series, flags) in all.iter().zip(flags) {
-        let score = Score::of(series, flags);
-        *by_kind.entry(series.kind).or_default() += score;
-        *by_course.entry(series.course).or_default() += score;
-        if series.kind != Kind::Clean {
-            disturbed += score;
-        }
+/// The groups in which a series counts.
+fn titles(series: &Series, is_tuning: bool) -> Vec<(&'static str, String)> {
+    let (course, kind) = (format!("{:?}", series.course), format!("{:?}", series.kind));
+    if series.kind == Kind::Clean {
+        return vec![("by kind", kind), ("clean", course)];
     }
-    let per_value_us = took.as_secs_f64() * 1e6 / (all.len() * series::LENGTH) as f64;
-    println!("{name}: precision {:.3}, recall {:.3}, F1 {:.3} ({per_value_us:.1} us a value)", disturbed.precision(), disturbed.recall(), disturbed.f1());
-    for (kind, score) in by_kind {
-        match kind {
-            Kind::Clean => println!("  clean series: {:.2} false alarms a week", score.false_alarms as f64 / score.weeks),
-            _ => println!(
-                "  {kind:?}: precision {:.3}, recall {:.3} ({} of {}), F1 {:.3}",
-                score.precision(),
-                score.recall(),
-                score.found,
-                score.found + score.missed,
-                score.f1()
-            ),
-        }
-    }
-    for (course, score) in by_course {
-        let weekly = score.false_alarms as f64 / score.weeks;
-        println!("  in {course:?}: {weekly:.2} false alarms a week, recall {:.3} of {}", score.recall(), score.found + score.missed);
-    }
+    let step = if series.grid == Grid::HOURLY { "an hour" } else { "5 minutes" };
+    let each = is_tuning.then(|| ("each", format!("{course} {kind}")));
+    [("by kind", kind), ("by step", step.to_owned()), ("with", course)].into_iter().chain(each).collect()
 }

@@ -2,14 +2,11 @@
 //!
 //! Must not know: labels.
 
-use super::series::DAY;
-
-/// Fewest values of the last day that a rule judges by.
-const VALUES_MIN: usize = DAY / 2;
+use super::series::Series;
 
 /// Farther from the mean of the last day than three standard deviations.
-pub fn three_sigma(values: &[Option<f64>]) -> Vec<bool> {
-    over_the_last_day(values, |day, value| {
+pub fn three_sigma(series: &Series) -> Vec<bool> {
+    over_the_last_day(series, |day, value| {
         let mean = day.iter().sum::<f64>() / day.len() as f64;
         let deviation = (day.iter().map(|other| (other - mean).powi(2)).sum::<f64>() / day.len() as f64).sqrt();
         (value - mean).abs() > 3.0 * deviation
@@ -17,8 +14,8 @@ pub fn three_sigma(values: &[Option<f64>]) -> Vec<bool> {
 }
 
 /// Farther from the median of the last day than 3.5 deviations, as their median says.
-pub fn median_deviations(values: &[Option<f64>]) -> Vec<bool> {
-    over_the_last_day(values, |day, value| {
+pub fn median_deviations(series: &Series) -> Vec<bool> {
+    over_the_last_day(series, |day, value| {
         day.sort_unstable_by(f64::total_cmp);
         let median = day[day.len() / 2];
         let mut away: Vec<f64> = day.iter().map(|other| (other - median).abs()).collect();
@@ -27,10 +24,11 @@ pub fn median_deviations(values: &[Option<f64>]) -> Vec<bool> {
     })
 }
 
-fn over_the_last_day(values: &[Option<f64>], is_off: impl Fn(&mut [f64], f64) -> bool) -> Vec<bool> {
+fn over_the_last_day(series: &Series, is_off: impl Fn(&mut [f64], f64) -> bool) -> Vec<bool> {
+    let (values, length) = (&series.values, series.grid.day);
     let judge = |at: usize| {
-        let mut day: Vec<f64> = values[at.saturating_sub(DAY)..at].iter().flatten().copied().collect();
-        values[at].is_some_and(|value| day.len() >= VALUES_MIN && is_off(&mut day, value))
+        let mut day: Vec<f64> = values[at.saturating_sub(length)..at].iter().flatten().copied().collect();
+        values[at].is_some_and(|value| day.len() * 2 >= length && is_off(&mut day, value))
     };
     (0..values.len()).map(judge).collect()
 }
