@@ -155,15 +155,23 @@ fn disturb(values: &mut [f64], noise: &[f64], grid: Grid, kind: Kind, random: &m
                 Kind::Burst | Kind::Clean => grid.hours(1 + random.below(2)).max(6),
             };
             let size = random.between(8.0, 16.0);
-            let sign = if random.chance(0.7) { 1.0 } else { -1.0 };
+            let falls = random.chance(0.3);
             let mut strikes = |_| {
                 let start = first + number * room + random.below(room - grid.day);
                 let window = start..start + length;
                 let is_seen = |at: usize| (ordinary[at - grid.day / 2] - ordinary[at]).abs() > 8.0 * noise[at];
-                (kind != Kind::Shape || window.clone().filter(|at| is_seen(*at)).count() * 2 > length).then_some(window)
+                // What is cut off at 0 must have been well above.
+                let is_high = ordinary[start] > 8.0 * noise[start];
+                let strikes = match kind {
+                    Kind::Shape => window.clone().filter(|at| is_seen(*at)).count() * 2 > length,
+                    Kind::SpikeDown => is_high,
+                    _ => true,
+                };
+                strikes.then_some(window)
             };
             let window = (0..PLACES_TRIED).find_map(&mut strikes)?;
             let size = size * noise[window.start];
+            let sign = if falls && ordinary[window.start] > 0.7 * size { -1.0 } else { 1.0 };
             for at in window.clone() {
                 let way = (at - window.start + 1) as f64 / length as f64;
                 values[at] = match kind {

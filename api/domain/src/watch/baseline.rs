@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use super::extremes::{Extremes, Reach};
 use super::robust::{between, median};
+use super::sizes::Sizes;
 
 /// Values that make the level of a jump, and the places in which they must lie.
 const LATE_VALUES: usize = 5;
@@ -22,6 +23,8 @@ const USUAL_TAIL_RATIO: f64 = 0.05;
 const USUAL_WIDENING: f64 = 1.1;
 /// A shift must be at least this part of what a single value may be off.
 const SHIFT_RATIO_MIN: f64 = 0.25;
+/// Whoever comes so much nearer to the level of the day is on the way back.
+const WAY_BACK_RATIO: f64 = 0.5;
 /// The level of the day is worked out again so many times a day.
 const LEVELS_PER_DAY: usize = 48;
 /// After so many places in a row at the level from before, it is the level again.
@@ -35,14 +38,6 @@ const DAYS_ALONE: usize = 4;
 const WEEK_NEIGHBOURS: usize = 2;
 /// Fewest values of earlier periods.
 const SEASON_VALUES_MIN: usize = 2;
-/// Days over which it is looked how large deviations are at a time of day, and places on each side of that time.
-const WEIGHT_DAYS: usize = 7;
-const WEIGHT_NEIGHBOURS: usize = 6;
-/// Fewest deviations that tell how large they are at a time of day.
-const WEIGHT_VALUES_MIN: usize = 18;
-/// Least and most that the time of day makes deviations smaller and larger.
-const WEIGHTS: (f64, f64) = (0.25, 4.0);
-
 /// Lengths in places of a series, from its step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
@@ -144,6 +139,13 @@ pub struct Look {
     pub is_nearing: bool,
 }
 
+/// How many times as large as usual deviations are at this time of day.
+#[derive(Clone, Copy, Debug)]
+struct Weights {
+    stray: f64,
+    jump: f64,
+}
+
 /// Where the values of the last days lie, without their season.
 #[derive(Clone, Copy, Debug)]
 struct Level {
@@ -161,16 +163,14 @@ pub struct Baseline {
     scale: Scale,
     /// What remains of the last values without their season, newest last; not finite where nothing is known.
     remains: VecDeque<f64>,
-    /// The deviations from the level of the day, at the same places.
-    strays: VecDeque<f64>,
+    /// The deviations from the level of the day, and from that of the last few values, at the same places.
+    strays: Sizes,
+    jumps: Sizes,
     jumps_past: Extremes,
     strays_past: Extremes,
     shifts_past: Extremes,
     level: Option<Level>,
     level_age: usize,
-    /// The middle size of deviations at all times of day; 0 while it is not known.
-    usual_stray: f64,
-    places: usize,
     /// Places since the level holds that is the present one.
     level_places: usize,
     level_before: Option<f64>,
@@ -187,14 +187,13 @@ impl Baseline {
             season,
             scale,
             remains: VecDeque::new(),
-            strays: VecDeque::new(),
+            strays: Sizes::new(scale),
+            jumps: Sizes::new(scale),
             jumps_past: extremes(),
             strays_past: extremes(),
             shifts_past: extremes(),
             level: None,
             level_age: 0,
-            usual_stray: 0.0,
-            places: 0,
             level_places: 0,
             level_before: None,
             off_places: 0,
@@ -204,7 +203,7 @@ impl Baseline {
 
     /// Deviations of the last days from what was expected, newest last; not finite where nothing was.
     pub const fn strays(&self) -> &VecDeque<f64> {
-        &self.strays
+        self.strays.deviations()
     }
 
     /// Looks at the next value with what lies before it, then learns it. A deviation below `least` is none.
@@ -212,12 +211,12 @@ impl Baseline {
         let season = self.season.next(history, &self.scale);
         self.renew_level();
         let remain = season.map_or(f64::NAN, |season| value - season);
-        let weight = self.weight();
+        let weights = self.weights();
         let look = match season {
-            Some(season) if value.is_finite() => self.look(season, remain, weight, least),
+            Some(season) if value.is_finite() => self.look(season, remain, weights, least),
             _ => Look::default(),
         };
-        self.learn(remain, weight, &look);
+        self.learn(remain, weights, &look);
         look
     }
 
@@ -238,27 +237,10 @@ impl Baseline {
         }
     }
 
-    /// How large deviations are at this time of day against others; 1 while nobody knows.
-    fn weight(&self) -> f64 {
-        if self.season == Season::None || self.usual_stray <= 0.0 {
-            return 1.0;
-        }
-        let mut sizes = [0.0; WEIGHT_DAYS * (2 * WEIGHT_NEIGHBOURS + 1)];
-        let mut count = 0;
-        for number in 1..=WEIGHT_DAYS {
-            let back = (number as f64 * self.scale.day).round() as usize;
-            let Some(middle) = self.strays.len().checked_sub(back) else { break };
-            for at in middle.saturating_sub(WEIGHT_NEIGHBOURS)..=middle + WEIGHT_NEIGHBOURS {
-                if let Some(stray) = self.strays.get(at).filter(|stray| stray.is_finite()) {
-                    sizes[count] = stray.abs();
-                    count += 1;
-                }
-            }
-        }
-        if count < WEIGHT_VALUES_MIN {
-            return 1.0;
-        }
-        median(&mut sizes[..count]).map_or(1.0, |size| (size / self.usual_stray).clamp(WEIGHTS.0, WEIGHTS.1))
+    /// How large strays and jumps are at this time of day.
+    fn weights(&self) -> Weights {
+        let stray = if self.season == Season::None { 1.0 } else { self.strays.weight() };
+        Weights { stray, jump: self.jumps.weight() }
     }
 
     fn late_level(&self) -> Option<f64> {
@@ -267,16 +249,19 @@ impl Baseline {
         if values.len() < LATE_VALUES { None } else { median(&mut values) }
     }
 
-    fn look(&self, season: f64, remain: f64, weight: f64, least: f64) -> Look {
+    fn look(&self, season: f64, remain: f64, weights: Weights, least: f64) -> Look {
         let late = self.late_level();
-        let reach_of = |past: &Extremes| past.reach().map(|reach| reach.times(weight).at_least(Reach { up: least, down: least }));
+        let reach_of = |past: &Extremes, weight: f64| past.reach().map(|reach| reach.times(weight).at_least(Reach { up: least, down: least }));
         let view = |level: f64, reach: Reach| View { expected: season + level, deviation: remain - level, reach };
-        let jump = late.and_then(|late| Some(view(late, reach_of(&self.jumps_past)?)));
+        let jump = late.and_then(|late| Some(view(late, reach_of(&self.jumps_past, weights.jump)?)));
         let Some(level) = self.level else { return Look { jump, ..Look::default() } };
+        // Out of an incident that nobody saw begin, a jump to where the days lie is no news.
+        let is_way_back = late.is_some_and(|late| (remain - level.middle).abs() < WAY_BACK_RATIO * (late - level.middle).abs());
+        let jump = jump.filter(|jump| !(is_way_back && is_off(jump)));
         let usual = Reach { up: level.high - level.middle, down: level.middle - level.low }.times(USUAL_WIDENING);
-        let stray = reach_of(&self.strays_past).map(|reach| view(level.middle, reach.at_least(usual)));
+        let stray = reach_of(&self.strays_past, weights.stray).map(|reach| view(level.middle, reach.at_least(usual)));
         let shift = stray.and_then(|stray| {
-            let reach = reach_of(&self.shifts_past)?.at_least(stray.reach.times(SHIFT_RATIO_MIN)).at_least(usual);
+            let reach = reach_of(&self.shifts_past, weights.stray)?.at_least(stray.reach.times(SHIFT_RATIO_MIN)).at_least(usual);
             let middle = self.middle_stray(remain)?;
             // The middle alone may be off long after the value has come back.
             let nearer = if stray.deviation.abs() < middle.abs() { stray.deviation } else { middle };
@@ -301,27 +286,21 @@ impl Baseline {
         if values.len() * 2 <= self.scale.hour { None } else { median(&mut values) }
     }
 
-    fn learn(&mut self, remain: f64, weight: f64, look: &Look) {
+    fn learn(&mut self, remain: f64, weights: Weights, look: &Look) {
         let known = remain.is_finite();
         let jump = self.late_level().map(|level| remain - level).filter(|_| known);
         let stray = self.level.map(|level| remain - level.middle).filter(|_| known);
         let shift = if known { self.middle_stray(remain) } else { None };
         // What is at a level that is known is no deviation.
         let is_new = !look.is_return;
-        self.jumps_past.add(jump.filter(|_| is_new).map(|jump| jump / weight));
-        self.strays_past.add(if is_new { stray } else { look.stray.map(|view| view.deviation) }.map(|stray| stray / weight));
-        self.shifts_past.add(shift.filter(|_| is_new).map(|shift| shift / weight));
-        self.strays.push_back(stray.unwrap_or(f64::NAN));
+        self.jumps_past.add(jump.filter(|_| is_new).map(|jump| jump / weights.jump));
+        self.strays_past.add(if is_new { stray } else { look.stray.map(|view| view.deviation) }.map(|stray| stray / weights.stray));
+        self.shifts_past.add(shift.filter(|_| is_new).map(|shift| shift / weights.stray));
+        self.strays.add(stray);
+        self.jumps.add(jump);
         self.remains.push_back(remain);
-        for (ring, levels) in [(&mut self.strays, WEIGHT_DAYS), (&mut self.remains, USUAL_LEVELS)] {
-            if ring.len() > levels * self.scale.level() + WEIGHT_NEIGHBOURS {
-                ring.pop_front();
-            }
-        }
-        self.places += 1;
-        if self.places.is_multiple_of(self.scale.stretch) {
-            let mut sizes: Vec<f64> = self.strays.iter().filter(|stray| stray.is_finite()).map(|stray| stray.abs()).collect();
-            self.usual_stray = median(&mut sizes).unwrap_or(0.0);
+        if self.remains.len() > USUAL_LEVELS * self.scale.level() {
+            self.remains.pop_front();
         }
         self.level_places += 1;
         if known {

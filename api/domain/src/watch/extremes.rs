@@ -21,6 +21,12 @@ const BEYOND_EXPONENT: f64 = 1.7;
 const BEYOND: (f64, f64) = (1.35, 3.0);
 /// Few stretches know little: with `n` of them the band is wider by this through `n`.
 const FEW_WIDENING: f64 = 2.0;
+/// Of a coarse signal, such as failures among few requests, so many steps more are no surprise.
+const STEPS_BEYOND: f64 = 1.5;
+/// Stretches for each size that there is at most, in a coarse signal.
+const STRETCHES_PER_SIZE: usize = 3;
+/// Sizes nearer to each other than this part of the largest are the same.
+const SAME_RATIO: f64 = 1e-3;
 /// So many times something must have been there to be ordinary, and one more for every so many stretches.
 const ORDINARY_TIMES: usize = 3;
 const STRETCHES_PER_TIME: usize = 28;
@@ -109,7 +115,14 @@ fn limit(mut largest: Vec<f64>) -> Option<f64> {
     let middle = largest[count / 2];
     let beyond = if middle > 0.0 { (high / middle).powf(BEYOND_EXPONENT).clamp(BEYOND.0, BEYOND.1) } else { BEYOND.1 };
     let ordinary = largest[(ORDINARY_TIMES - 1 + count / STRETCHES_PER_TIME).min(count - 1)];
-    Some((high * beyond).max(ordinary) * (1.0 + FEW_WIDENING / count as f64))
+    let limit = (high * beyond).max(ordinary).max(high + STEPS_BEYOND * coarseness(&largest));
+    Some(limit * (1.0 + FEW_WIDENING / count as f64))
+}
+
+/// The least distance between largest values, where there are so few of them that they must be whole numbers of something; else 0.
+fn coarseness(sorted: &[f64]) -> f64 {
+    let distances = || sorted.windows(2).map(|pair| pair[0] - pair[1]).filter(|distance| *distance > sorted[0] * SAME_RATIO);
+    if distances().count() * STRETCHES_PER_SIZE > sorted.len() { 0.0 } else { distances().reduce(f64::min).unwrap_or(0.0) }
 }
 
 #[cfg(test)]
