@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 
 use super::baseline::{Baseline, Look, Scale, Season, View, is_off};
 use super::robust::lower_mean;
+use super::runs::Runs;
 
 /// Values that are kept: four weeks of 5 minutes.
 pub const HISTORY_MAX: usize = 8_064;
@@ -30,6 +31,10 @@ const DAY_GAIN: f64 = 0.75;
 const WEEK_GAIN: f64 = 0.85;
 /// The part of the deviations that is compared; the largest are left out.
 const COMPARED_RATIO: f64 = 0.95;
+/// An incident goes on until the value has come nearer than this part of the band.
+const GOING_ON_RATIO: f64 = 0.75;
+/// A series that stands still as it never did may be off by this part of the band.
+const STILL_RATIO: f64 = 0.5;
 /// A change by less than this part of what is expected interests nobody.
 const CHANGE_RATIO_MIN: f64 = 0.03;
 
@@ -78,8 +83,10 @@ pub struct Detector {
     baselines: [Baseline; 3],
     believed: usize,
     places: usize,
-    /// Places since something was out of the ordinary.
+    /// Places since something was out of the ordinary, and whether it was above.
     quiet_places: usize,
+    was_above: bool,
+    runs: Runs,
 }
 
 impl Detector {
@@ -88,7 +95,8 @@ impl Detector {
     pub fn new(step_seconds: f64, bounds: Bounds) -> Self {
         let scale = Scale::of(step_seconds.max(1.0));
         let baselines = [Season::None, Season::Day, Season::Week].map(|season| Baseline::new(season, scale));
-        Self { bounds, scale, history: VecDeque::new(), baselines, believed: 0, places: 0, quiet_places: usize::MAX }
+        let (history, runs) = (VecDeque::new(), Runs::new());
+        Self { bounds, scale, history, baselines, believed: 0, places: 0, quiet_places: usize::MAX, was_above: false, runs }
     }
 
     /// Judges the next value and learns it; none for a gap, or while too little is known.
@@ -99,7 +107,8 @@ impl Detector {
         let least = self.bounds.least_change.max(CHANGE_RATIO_MIN * before.abs().min(value.abs()));
         let history = &self.history;
         let looks = self.baselines.each_mut().map(|baseline| baseline.push(history, value, least));
-        let judgement = if value.is_finite() { self.judge(&looks[self.believed]) } else { None };
+        let is_still = self.runs.add(value);
+        let judgement = if value.is_finite() { self.judge(&looks[self.believed], is_still) } else { None };
         self.history.push_back(value);
         if self.history.len() > HISTORY_MAX {
             self.history.pop_front();
@@ -108,24 +117,31 @@ impl Detector {
         if self.places.is_multiple_of(self.scale.stretch) {
             self.believed = self.most_believable();
         }
-        self.quiet_places = match &judgement {
-            Some(judgement) if judgement.is_anomalous => 0,
-            _ => self.quiet_places.saturating_add(1),
-        };
+        match &judgement {
+            Some(judgement) if judgement.is_anomalous => (self.quiet_places, self.was_above) = (0, value > judgement.expected),
+            _ => self.quiet_places = self.quiet_places.saturating_add(1),
+        }
         judgement
     }
 
-    fn judge(&self, look: &Look) -> Option<Judgement> {
+    fn judge(&self, look: &Look, is_still: bool) -> Option<Judgement> {
         let days = self.places as f64 / self.scale.day;
         let is_seasoned = days >= if self.believed == 0 { LEVEL_DAYS_MIN } else { SEASON_DAYS_MIN };
         // After an incident the way back is no news.
         let is_aftermath = self.quiet_places < self.scale.level() && look.is_nearing;
         let jump = look.jump.filter(|view| !(is_aftermath && is_off(view)));
-        let levels = [look.stray, look.shift].map(|view| view.filter(|_| is_seasoned || look.is_return));
+        let levels = [look.stray, look.shift].map(|view| view.filter(|_| is_seasoned || look.is_return).map(|view| self.tightened(view, is_still)));
         let score = |view: &View| score_of(view);
         let views = [jump, levels[0], levels[1]].into_iter().flatten();
         let worst = views.max_by(|left, right| score(left).total_cmp(&score(right)))?;
         Some(self.judgement(&worst))
+    }
+
+    /// While an incident goes on, and when the series stands still as it never did, less suffices.
+    fn tightened(&self, view: View, is_still: bool) -> View {
+        let goes_on = self.quiet_places < self.scale.hour / 2 && self.was_above == (view.deviation > 0.0);
+        let still = if is_still { STILL_RATIO } else { 1.0 };
+        View { reach: view.reach.times(if goes_on { GOING_ON_RATIO.min(still) } else { still }), ..view }
     }
 
     fn judgement(&self, view: &View) -> Judgement {
