@@ -17,7 +17,7 @@ const LATE_PLACES: usize = 12;
 /// Fewest values that make a level.
 const LEVEL_VALUES_MIN: usize = 6;
 /// Levels of days over which it is looked where values usually lie, and the part of them at each end that does not count.
-const USUAL_LEVELS: usize = 3;
+const USUAL_LEVELS: usize = 7;
 const USUAL_TAIL_RATIO: f64 = 0.05;
 /// Where values usually lie is widened by so much.
 const USUAL_WIDENING: f64 = 1.1;

@@ -33,6 +33,7 @@ const WEEK_GAIN: f64 = 0.85;
 const COMPARED_RATIO: f64 = 0.95;
 /// An incident goes on until the value has come nearer than this part of the band.
 const GOING_ON_RATIO: f64 = 0.75;
+const GOING_ON_PLACES: usize = 2;
 /// A series that stands still as it never did may be off by this part of the band.
 const STILL_RATIO: f64 = 0.5;
 /// A change by less than this part of what is expected interests nobody.
@@ -139,7 +140,7 @@ impl Detector {
 
     /// While an incident goes on, and when the series stands still as it never did, less suffices.
     fn tightened(&self, view: View, is_still: bool) -> View {
-        let goes_on = self.quiet_places < self.scale.hour / 2 && self.was_above == (view.deviation > 0.0);
+        let goes_on = self.quiet_places < GOING_ON_PLACES && self.was_above == (view.deviation > 0.0);
         let still = if is_still { STILL_RATIO } else { 1.0 };
         View { reach: view.reach.times(if goes_on { GOING_ON_RATIO.min(still) } else { still }), ..view }
     }
