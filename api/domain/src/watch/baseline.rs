@@ -94,7 +94,7 @@ impl Season {
         }
         let known = ((history.len() as f64 / period) as usize).min(most);
         let neighbours = match self {
-            Self::Week => WEEK_NEIGHBOURS,
+            Self::Week => WEEK_NEIGHBOURS.min((scale.day / 12.0) as usize),
             _ => usize::from(known < DAYS_ALONE),
         };
         let mut values = [0.0; DAYS_MAX * 3 + WEEKS_MAX * (2 * WEEK_NEIGHBOURS + 1)];
@@ -251,7 +251,8 @@ impl Baseline {
 
     fn look(&self, season: f64, remain: f64, weights: Weights, least: f64) -> Look {
         let late = self.late_level();
-        let reach_of = |past: &Extremes, weight: f64| past.reach().map(|reach| reach.times(weight).at_least(Reach { up: least, down: least }));
+        let reach_of =
+            |past: &Extremes, weight: f64| past.reach().map(|reach| reach.times(weight).at_least(Reach { up: least, down: least }));
         let view = |level: f64, reach: Reach| View { expected: season + level, deviation: remain - level, reach };
         let jump = late.and_then(|late| Some(view(late, reach_of(&self.jumps_past, weights.jump)?)));
         let Some(level) = self.level else { return Look { jump, ..Look::default() } };

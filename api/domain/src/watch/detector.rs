@@ -1,16 +1,18 @@
 //! Whether the newest value of a series is out of the ordinary, judged by what lies before it.
 //!
 //! The series is regular (one value a step, gaps allowed). Three assumptions run side by side: no season, a daily one, a weekly one; the
-//! one that has foretold the last days best is believed, and a season must be clearly better than none. Under it a value is anomalous when it leaves the band of
-//! ordinary deviations ([`super::extremes`]) from its last values, from its day, or for an hour ([`super::baseline`]).
+//! one that has foretold the last days best is believed, and a season must be clearly better than none. Under it a value is anomalous
+//! when it leaves the band of ordinary deviations ([`super::extremes`]) from its last values, from its day, or for an hour
+//! ([`super::baseline`]); less suffices while an incident goes on, and when the series stands still ([`super::runs`]).
 //!
-//! Invariants: nothing is judged by what comes after it; too little data, a gap or a constant series is quiet; false alarms
-//! are worse than late ones, so what has happened several times before is ordinary; scaling a series scales its judgements.
+//! Invariants: nothing is judged by what comes after it; too little data, a gap or a constant series is quiet; false alarms are worse
+//! than late ones, so what has happened several times before is ordinary; an incident moves its own baseline only once it has lasted for
+//! [`Scale::lasting`]; scaling a series scales its judgements. A detector takes some 230 KiB at a step of 5 minutes.
 //!
-//! Why not `augurs` (0.10.3, looked at): `augurs-outlier` compares series of a group with each other and is no detector within one;
-//! `augurs-mstl` decomposes a whole series at once, without gaps, and would have to do so again at each value; `augurs-ets` has neither
-//! gaps nor robustness; the periodogram of `augurs-seasons` wants a series without gaps to find the length of a season, while ours are the day and the week,
-//! and what matters is whether they foretell. A median over earlier days does with a few lines what 20 to 54 crates would be built for.
+//! Why not `augurs` (0.10.3, looked at): `augurs-outlier` compares the series of a group with each other; `augurs-mstl` decomposes a whole
+//! series at once and fills gaps with straight lines, and would have to do so again at each value; `augurs-ets` drags incidents into its
+//! level; `augurs-seasons` finds the length of a season (by default up to 512 values, and a week of 5 minutes has 2,016), while ours are
+//! the day and the week, and what matters is whether they foretell. A median over earlier days stands incidents and gaps.
 //! Must not know: which signal it is, the store, the clock, rules.
 
 use std::collections::VecDeque;
@@ -102,7 +104,7 @@ impl Detector {
 
     /// Judges the next value and learns it; none for a gap, or while too little is known.
     pub fn push(&mut self, value: Option<f64>) -> Option<Judgement> {
-        let value = value.filter(|value| value.is_finite()).unwrap_or(f64::NAN);
+        let value = value.filter(|value| value.abs() <= VALUE_MAX).unwrap_or(f64::NAN);
         // The smaller of this value and the one before: a spike must not widen the band.
         let before = self.history.iter().rev().copied().find(|value| value.is_finite()).unwrap_or(value);
         let least = self.bounds.least_change.max(CHANGE_RATIO_MIN * before.abs().min(value.abs()));
@@ -131,7 +133,8 @@ impl Detector {
         // After an incident the way back is no news.
         let is_aftermath = self.quiet_places < self.scale.level() && look.is_nearing;
         let jump = look.jump.filter(|view| !(is_aftermath && is_off(view)));
-        let levels = [look.stray, look.shift].map(|view| view.filter(|_| is_seasoned || look.is_return).map(|view| self.tightened(view, is_still)));
+        let levels =
+            [look.stray, look.shift].map(|view| view.filter(|_| is_seasoned || look.is_return).map(|view| self.tightened(view, is_still)));
         let score = |view: &View| score_of(view);
         let views = [jump, levels[0], levels[1]].into_iter().flatten();
         let worst = views.max_by(|left, right| score(left).total_cmp(&score(right)))?;
@@ -146,7 +149,7 @@ impl Detector {
     }
 
     fn judgement(&self, view: &View) -> Judgement {
-        let within = |value: f64| value.clamp(self.bounds.lowest, self.bounds.highest);
+        let within = |value: f64| value.max(self.bounds.lowest).min(self.bounds.highest);
         Judgement {
             expected: within(view.expected),
             low: within(view.expected - view.reach.down),
@@ -180,6 +183,8 @@ fn compare(from: &Baseline, to: &Baseline, least: usize) -> Option<f64> {
     (from > 0.0).then_some(lower_mean(&mut of_to, COMPARED_RATIO)? / from)
 }
 
+/// Greater values are none: what is reckoned from them would not be finite.
+const VALUE_MAX: f64 = 1e300;
 /// Highest score.
 const SCORE_MAX: f64 = 1_000.0;
 
@@ -198,10 +203,5 @@ pub fn judge_each(series: &[Option<f64>], step_seconds: f64, bounds: Bounds) -> 
     series.iter().map(|value| detector.push(*value)).collect()
 }
 
-/// Judges the newest value, the last one of a series; some ten milliseconds for two weeks of 5 minutes. Whoever has a series for
-/// long keeps a [`Detector`] instead.
-#[must_use]
-pub fn judge_newest(series: &[Option<f64>], step_seconds: f64, bounds: Bounds) -> Option<Judgement> {
-    let mut detector = Detector::new(step_seconds, bounds);
-    series.iter().map(|value| detector.push(*value)).last().flatten()
-}
+#[cfg(test)]
+mod tests;

@@ -111,11 +111,12 @@ fn limit(mut largest: Vec<f64>) -> Option<f64> {
         return None;
     }
     largest.sort_unstable_by(descending);
-    let high = largest[(count as f64 * UNUSUAL_RATIO) as usize];
+    let ordinary_from = (count as f64 * UNUSUAL_RATIO) as usize;
+    let high = largest[ordinary_from];
     let middle = largest[count / 2];
     let beyond = if middle > 0.0 { (high / middle).powf(BEYOND_EXPONENT).clamp(BEYOND.0, BEYOND.1) } else { BEYOND.1 };
     let ordinary = largest[(ORDINARY_TIMES - 1 + count / STRETCHES_PER_TIME).min(count - 1)];
-    let limit = (high * beyond).max(ordinary).max(high + STEPS_BEYOND * coarseness(&largest));
+    let limit = (high * beyond).max(ordinary).max(high + STEPS_BEYOND * coarseness(&largest[ordinary_from..]));
     Some(limit * (1.0 + FEW_WIDENING / count as f64))
 }
 
@@ -151,6 +152,14 @@ mod tests {
         assert!(reach_of((0..40).map(|at| if at % 8 == 0 { 100.0 } else { 1.0 })).unwrap().up > 100.0);
         // Downwards it has always been the same.
         assert!(calm.down < calm.up && calm.down > 0.5);
+    }
+
+    #[test]
+    fn a_step_more_of_a_coarse_signal_is_ordinary() {
+        let coarse = reach_of((0..40).map(|at| f64::from(at % 3) * 0.025)).unwrap();
+        assert!(coarse.up > 0.05 + 0.025, "{coarse:?}");
+        let fine = reach_of((0..40).map(|at| 0.048 + f64::from(at) * 5e-5)).unwrap();
+        assert!(fine.up < 0.05 + 0.025, "{fine:?}");
     }
 
     #[test]
