@@ -156,7 +156,7 @@ fn days_may_be_the_steps() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
 
     #[test]
     fn scaling_a_series_scales_its_judgements(seed in any::<u64>(), exponent in -20..20) {
