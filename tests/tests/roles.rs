@@ -37,6 +37,7 @@ fn documents() -> Vec<(&'static str, String)> {
         ("node", r#"{ node(id: "unknown") { id } viewer { subject } }"#.to_owned()),
         ("provisioningBreakdown", format!("{{ provisioningBreakdown({window}) {{ asOf }} viewer {{ subject }} }}")),
         ("serviceConfig", "{ serviceConfig { version } viewer { subject } }".to_owned()),
+        ("storageBreakdown", format!("{{ storageBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
         ("usageBreakdown", format!("{{ usageBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
         ("usageSeries", format!("{{ usageSeries({window}, step: DAY) {{ rowCount }} viewer {{ subject }} }}")),
         ("viewer", "{ viewer { subject } }".to_owned()),
