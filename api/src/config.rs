@@ -364,6 +364,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_facts_is_dropped_unless_asked_and_never_what_is_fresh() {
+        let retention = load(&[]).unwrap().config.retention;
+        assert_eq!((retention.ages(), retention.audit_days), (Ages::default(), 400));
+        let set = [("PLIMSOLL_RETENTION_FACTS_DAYS", "90"), ("PLIMSOLL_RETENTION_AUDIT_DAYS", "0")];
+        let retention = load(&set).unwrap().config.retention;
+        assert_eq!((retention.ages(), retention.audit_days), (Ages { facts_days: Some(90), samples_days: None }, 0));
+        let short = message(&[("PLIMSOLL_RETENTION_SAMPLES_DAYS", "61")]);
+        assert!(short.starts_with("retention.samples_days (PLIMSOLL_RETENTION_SAMPLES_DAYS)") && short.contains("at least 62"), "{short}");
+        assert!(message(&[("PLIMSOLL_RETENTION_FACTS_DAYS", "soon")]).contains("no whole number"));
+    }
+
+    #[test]
     fn every_variable_of_the_design_is_read() {
         let config = load(&[
             ("PLIMSOLL_LISTEN", "[::1]:9000"),
