@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use plimsoll_domain::clock::{IdSource as _, TimeOrderedIds};
 use plimsoll_tests::socket::{Heard, Socket};
 use plimsoll_tests::{Database, Server, in_us};
 use serde_json::{Value, json};
@@ -163,7 +162,7 @@ async fn each_role_has_its_own_rules_and_is_told_what_is_wrong() {
         let rules = ask(&server, role, "{ alertRules { id signal } }", json!({})).await;
         rules["alertRules"].as_array().unwrap().iter().map(|rule| rule["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(ids("FINANCIAL_DIRECTOR").await, [cost.clone()]);
+    assert_eq!(ids("FINANCIAL_DIRECTOR").await, std::slice::from_ref(&cost));
     assert!(ids("ADMIN").await.contains(&failures) && !ids("ADMIN").await.contains(&cost));
     assert!(ids("PIPELINE_TD").await.contains(&failures) && !ids("PIPELINE_TD").await.contains(&cost));
     // What is not one's own is not there.
