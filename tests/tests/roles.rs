@@ -170,11 +170,15 @@ async fn reads_nested(server: &Server, role: &str, field: &str, ways: &[(String,
     read > 0
 }
 
+/// Fields, each with the roles of which one is enough.
+type Guarded = Vec<(String, Vec<String>)>;
+
 /// Guarded fields of the committed schema as the table names them: root fields, those of queries first, then those of objects; each with
 /// the roles that its `@requires` names; every role where there is none.
-fn required() -> Vec<(String, Vec<String>)> {
+fn required() -> Guarded {
     let schema = include_str!("../../schema.graphql");
-    let (mut roots, mut nested): ([Vec<(String, Vec<String>)>; 2], Vec<(String, Vec<String>)>) = Default::default();
+    let mut roots: [Guarded; 2] = Default::default();
+    let mut nested = Guarded::new();
     let named = |line: &str| {
         let line = line.strip_prefix('\t')?;
         let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
