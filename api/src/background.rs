@@ -25,9 +25,9 @@ use crate::telemetry;
 /// Between two looks of the timeline worker.
 const BUILD_EVERY: Duration = Duration::from_secs(2);
 /// Between two evaluations of alert rules at least.
-const EVALUATE_AFTER: Duration = Duration::from_secs(1);
+const EVALUATE_AFTER: Duration = Duration::from_secs(2);
 /// How much longer an evaluation waits for a commit.
-const EVALUATE_EVERY: Duration = Duration::from_secs(4);
+const EVALUATE_EVERY: Duration = Duration::from_secs(3);
 /// Between two looks of the compactor.
 const COMPACT_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks of the packer of executions.
