@@ -19,6 +19,7 @@ pub mod machine;
 pub mod popularity;
 pub mod store;
 pub mod timeline;
+pub mod watch;
 
 /// Describes what this crate counts; once, after the recorder of metrics has been installed.
 pub fn describe_metrics() {
