@@ -41,7 +41,7 @@ const WEIGHT_NEIGHBOURS: usize = 6;
 /// Fewest deviations that tell how large they are at a time of day.
 const WEIGHT_VALUES_MIN: usize = 18;
 /// Least and most that the time of day makes deviations smaller and larger.
-const WEIGHTS: (f64, f64) = (0.25, 4.0);
+const WEIGHTS: (f64, f64) = (0.5, 3.0);
 
 /// Lengths in places of a series, from its step.
 #[derive(Clone, Copy, Debug, PartialEq)]
