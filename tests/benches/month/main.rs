@@ -4,7 +4,7 @@
 //! `cargo build --release -p plimsoll && cargo bench -p plimsoll-tests --bench month`. Environment: `PLIMSOLL_BENCH_ROWS` (default
 //! `10000000`), `PLIMSOLL_TEST_POSTGRES_URL` (without it the PostgreSQL half is left out, and that is said), `PLIMSOLL_BENCH_ONLY`
 //! (`SQLite`, `PostgreSQL`), `PLIMSOLL_BENCH_DATABASE` (the URL of a database that has been loaded already: it is used as it is,
-//! and kept). Not a test: it fails on nothing but faults.
+//! and kept), `PLIMSOLL_BENCH_LOAD` (the URL of an empty one: it is loaded for that, and nothing is measured). Not a test: it fails on nothing but faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails loudly")]
 
 mod fleet;
@@ -52,6 +52,9 @@ async fn measure(name: &str, url: &str) {
 
 #[tokio::main]
 async fn main() {
+    if let Ok(url) = std::env::var("PLIMSOLL_BENCH_LOAD") {
+        return load(&url).await;
+    }
     if let Ok(url) = std::env::var("PLIMSOLL_BENCH_DATABASE") {
         return measure("the database given", &url).await;
     }
