@@ -18,6 +18,8 @@ const LEVEL_VALUES_MIN: usize = 6;
 /// Levels of days over which it is looked where values usually lie, and the part of them at each end that does not count.
 const USUAL_LEVELS: usize = 3;
 const USUAL_TAIL_RATIO: f64 = 0.05;
+/// Where values usually lie is widened by so much.
+const USUAL_WIDENING: f64 = 1.1;
 /// A shift must be at least this part of what a single value may be off.
 const SHIFT_RATIO_MIN: f64 = 0.25;
 /// The level of the day is worked out again so many times a day.
@@ -39,7 +41,7 @@ const WEIGHT_NEIGHBOURS: usize = 6;
 /// Fewest deviations that tell how large they are at a time of day.
 const WEIGHT_VALUES_MIN: usize = 18;
 /// Least and most that the time of day makes deviations smaller and larger.
-const WEIGHTS: (f64, f64) = (0.25, 4.0);
+const WEIGHTS: (f64, f64) = (0.5, 3.0);
 
 /// Lengths in places of a series, from its step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +64,7 @@ impl Scale {
             day: 86_400.0 / step_seconds,
             stretch: places(6.0 * 3_600.0, 24, 360),
             hour: places(3_600.0, 6, 12),
-            lasting: places(4.0 * 3_600.0, 12, 48),
+            lasting: places(3.0 * 3_600.0, 12, 36),
         }
     }
 
@@ -271,7 +273,7 @@ impl Baseline {
         let view = |level: f64, reach: Reach| View { expected: season + level, deviation: remain - level, reach };
         let jump = late.and_then(|late| Some(view(late, reach_of(&self.jumps_past)?)));
         let Some(level) = self.level else { return Look { jump, ..Look::default() } };
-        let usual = Reach { up: level.high - level.middle, down: level.middle - level.low };
+        let usual = Reach { up: level.high - level.middle, down: level.middle - level.low }.times(USUAL_WIDENING);
         let stray = reach_of(&self.strays_past).map(|reach| view(level.middle, reach.at_least(usual)));
         let shift = stray.and_then(|stray| {
             let reach = reach_of(&self.shifts_past)?.at_least(stray.reach.times(SHIFT_RATIO_MIN)).at_least(usual);
@@ -347,7 +349,10 @@ impl Baseline {
     }
 
     fn take_over(&mut self, places: usize) {
-        self.level_before = self.level.map(|level| level.middle);
+        // Of several levels within a day, the way into one incident, the first one is where it came from.
+        if self.level_before.is_none() || self.level_places > self.scale.level() {
+            self.level_before = self.level.map(|level| level.middle);
+        }
         (self.level, self.level_places) = (None, places);
         (self.off_places, self.returned_places) = (0, 0);
     }

@@ -119,7 +119,7 @@ impl Detector {
         let days = self.places as f64 / self.scale.day;
         let is_seasoned = days >= if self.believed == 0 { LEVEL_DAYS_MIN } else { SEASON_DAYS_MIN };
         // After an incident the way back is no news.
-        let is_aftermath = self.quiet_places < self.scale.lasting && look.is_nearing;
+        let is_aftermath = self.quiet_places < self.scale.level() && look.is_nearing;
         let jump = look.jump.filter(|view| !(is_aftermath && is_off(view)));
         let levels = [look.stray, look.shift].map(|view| view.filter(|_| is_seasoned || look.is_return));
         let score = |view: &View| score_of(view);
@@ -188,3 +188,6 @@ pub fn judge_newest(series: &[Option<f64>], step_seconds: f64, bounds: Bounds) -
     let mut detector = Detector::new(step_seconds, bounds);
     series.iter().map(|value| detector.push(*value)).last().flatten()
 }
+
+#[cfg(test)]
+mod tests;
