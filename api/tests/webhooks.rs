@@ -35,11 +35,14 @@ const SECRET: &str = "fedcba9876543210fedcba9876543210";
 /// A request as it came in.
 type Heard = (String, HeaderMap, String);
 
+/// A status and headers.
+type Reply = (u16, Vec<(&'static str, String)>);
+
 /// A receiver that keeps what it is sent and answers with a status, once it may.
 struct Receiver {
     url: String,
     heard: Arc<Mutex<Vec<Heard>>>,
-    status: Arc<Mutex<(u16, Vec<(&'static str, String)>)>>,
+    status: Arc<Mutex<Reply>>,
     may_answer: Arc<Semaphore>,
 }
 

@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn shifting_a_series_shifts_its_band(seed in 0_u64..1_000, shift in -50.0..50.0) {
+    fn shifting_a_series_shifts_its_band(seed in 0_u64..1_000, shift in -50.0_f64..50.0) {
         // The noise is far above the least change that counts.
         let series = noisy(seed, 4, |_| 10.0, 10.0);
         let shifted: Vec<Option<f64>> = series.iter().map(|value| value.map(|value| value + shift)).collect();
