@@ -1,4 +1,5 @@
-//! The work that goes on beside requests: cells are folded, timelines and jobs derived, past hours packed, alert rules evaluated.
+//! The work that goes on beside requests: cells are folded, timelines and jobs derived, past hours packed, alert rules evaluated,
+//! notices of alerts sent.
 //!
 //! Invariant: each task runs on a thread of its own and sleeps between its looks; a failure is logged and tried again.
 //! Must not know: what the figures mean.
@@ -19,15 +20,19 @@ use plimsoll_domain::watch::evaluator::Evaluator;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Webhook;
 use crate::tasks::Tasks;
 use crate::telemetry;
+use crate::webhook::WebhookWorker;
+use crate::webhook::resolver::SystemResolver;
+use crate::webhook::sender::Sender;
 
 /// Between two looks of the timeline worker.
 const BUILD_EVERY: Duration = Duration::from_secs(2);
 /// Between two evaluations of alert rules at least.
-const EVALUATE_AFTER: Duration = Duration::from_secs(1);
+const EVALUATE_AFTER: Duration = Duration::from_secs(2);
 /// How much longer an evaluation waits for a commit.
-const EVALUATE_EVERY: Duration = Duration::from_secs(4);
+const EVALUATE_EVERY: Duration = Duration::from_secs(3);
 /// Between two looks of the compactor.
 const COMPACT_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks of the packer of executions.
@@ -38,8 +43,12 @@ const PUT_STORAGE_TOGETHER_EVERY: Duration = Duration::from_secs(5);
 const DROP_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks of the worker of jobs.
 const WORK_JOBS_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks for notices that are due, unless one was just answered.
+const SEND_EVERY: Duration = Duration::from_secs(1);
+/// How long notices under way may take to be answered once the server stops.
+const SEND_END_MAX: Duration = Duration::from_secs(3);
 
-/// Starts all of it.
+/// Starts all of it but the sending of notices.
 pub fn spawn(tasks: &Tasks, store: &Store, bus: &Arc<dyn Bus>, ids: &Arc<dyn IdSource>, ages: Ages) {
     let compacting = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("compactor", move || compact(compacting.0, compacting.1));
@@ -56,6 +65,13 @@ pub fn spawn(tasks: &Tasks, store: &Store, bus: &Arc<dyn Bus>, ids: &Arc<dyn IdS
     let evaluator = Evaluator::new(store.clone(), Arc::clone(bus), Arc::clone(ids));
     let evaluating = (evaluator, bus.heard(), Arc::clone(store.clock()), tasks.stop.clone());
     tasks.spawn_heavy("alerts", move || evaluate(evaluating.0, evaluating.1, evaluating.2, evaluating.3));
+}
+
+/// Starts the sending of notices.
+pub fn spawn_webhooks(tasks: &Tasks, store: &Store, ids: &Arc<dyn IdSource>, config: &Webhook) {
+    let sender = Sender::new(Arc::new(config.allow.clone()), config.secret.clone(), Arc::new(SystemResolver));
+    let sending = (WebhookWorker::new(store.clone(), sender, ids.next_id()), Arc::clone(store.clock()), tasks.stop.clone());
+    tasks.spawn_heavy("webhooks", move || send_notices(sending.0, sending.1, sending.2));
 }
 
 async fn compact(store: Store, stop: CancellationToken) {
@@ -154,5 +170,28 @@ async fn evaluate(mut evaluator: Evaluator, mut heard: watch::Receiver<u64>, clo
     }
     if let Err(error) = evaluator.release().await {
         tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of the alerts back");
+    }
+}
+
+async fn send_notices(mut worker: WebhookWorker, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    loop {
+        // A host that has answered may be sent the next one at once.
+        let wait = async {
+            tokio::select! { () = tokio::time::sleep(SEND_EVERY) => {}, () = worker.ended() => {} }
+        };
+        if stop.run_until_cancelled(wait).await.is_none() {
+            break;
+        }
+        if let Err(error) = worker.run_once(clock.now()).await {
+            tracing::warn!(error = telemetry::chain(&error), "cannot look for notices to send, will try again");
+            // Whatever ends meanwhile does not hurry it.
+            if stop.run_until_cancelled(tokio::time::sleep(SEND_EVERY)).await.is_none() {
+                break;
+            }
+        }
+    }
+    let _ = tokio::time::timeout(SEND_END_MAX, worker.settle()).await;
+    if let Err(error) = worker.release().await {
+        tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of webhooks back");
     }
 }

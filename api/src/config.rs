@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use plimsoll_domain::retention::{Ages, DAYS_MIN};
+use plimsoll_domain::watch::webhook_url::AllowList;
 use serde::{Deserialize, Serialize};
 
 mod layer;
@@ -50,6 +51,8 @@ pub struct Config {
     pub collect: Collect,
     /// How long rows are kept.
     pub retention: Retention,
+    /// Notices of alerts.
+    pub webhook: Webhook,
     /// What is logged.
     pub log: Log,
     /// Every limit.
@@ -165,6 +168,17 @@ impl Retention {
         let (setting, _) = days.into_iter().find(|(_, days)| (1..DAYS_MIN).contains(days))?;
         Some((setting, format!("must be 0 (for ever) or at least {DAYS_MIN}")))
     }
+}
+
+/// `[webhook]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Signs what is sent; none: nothing is signed.
+    #[serde(with = "unset")]
+    pub secret: Option<Secret>,
+    /// Networks that webhooks may be in although they are not public.
+    pub allow: AllowList,
 }
 
 /// `[log]`.
@@ -296,6 +310,9 @@ impl Config {
                 );
             }
         }
+        if self.webhook.secret.as_ref().is_some_and(|secret| secret.reveal().len() < SECRET_MIN_BYTES) {
+            risks.push(format!("webhook.secret is weak: it should have at least {SECRET_MIN_BYTES} bytes"));
+        }
         if self.http.cors_origins == Origins::Any {
             risks.push("http.cors_origins is *: pages of every origin may ask, given a token".to_owned());
         }
@@ -320,6 +337,7 @@ mod tests {
     use super::*;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    const WEBHOOK_SECRET: &str = "fedcba9876543210fedcba9876543210";
 
     fn load(variables: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
         Config::load(variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())))
@@ -364,6 +382,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_facts_is_dropped_unless_asked_and_never_what_is_fresh() {
+        let retention = load(&[]).unwrap().config.retention;
+        assert_eq!((retention.ages(), retention.audit_days), (Ages::default(), 400));
+        let set = [("PLIMSOLL_RETENTION_FACTS_DAYS", "90"), ("PLIMSOLL_RETENTION_AUDIT_DAYS", "0")];
+        let retention = load(&set).unwrap().config.retention;
+        assert_eq!((retention.ages(), retention.audit_days), (Ages { facts_days: Some(90), samples_days: None }, 0));
+        let short = message(&[("PLIMSOLL_RETENTION_SAMPLES_DAYS", "61")]);
+        assert!(short.starts_with("retention.samples_days (PLIMSOLL_RETENTION_SAMPLES_DAYS)") && short.contains("at least 62"), "{short}");
+        assert!(message(&[("PLIMSOLL_RETENTION_FACTS_DAYS", "soon")]).contains("no whole number"));
+    }
+
+    #[test]
     fn every_variable_of_the_design_is_read() {
         let config = load(&[
             ("PLIMSOLL_LISTEN", "[::1]:9000"),
@@ -382,6 +412,8 @@ mod tests {
             ("PLIMSOLL_COLLECT", "on"),
             ("PLIMSOLL_LOG", "debug"),
             ("PLIMSOLL_LOG_FORMAT", "json"),
+            ("PLIMSOLL_WEBHOOK_SECRET", WEBHOOK_SECRET),
+            ("PLIMSOLL_WEBHOOK_ALLOW", "10.1.0.0/16, ::1"),
         ]);
         let Loaded { config, warnings } = config.unwrap();
         assert_eq!(warnings, Vec::<String>::new());
@@ -389,6 +421,7 @@ mod tests {
         assert_eq!(config.graphql.introspection, Introspection::Off);
         assert!(config.collect.enabled && config.live.redis_url.is_some() && config.http.metrics_token.is_some());
         let printed = config.to_toml();
+        assert!(printed.contains("10.1.0.0/16") && !printed.contains(WEBHOOK_SECRET), "{printed}");
         assert!(!printed.contains(SECRET) && !printed.contains("u:p@") && printed.contains("currency = \"EUR\""), "{printed}");
         assert!(printed.parse::<toml::Table>().is_ok());
     }
@@ -404,6 +437,8 @@ mod tests {
     fn messages_name_the_setting_and_who_set_it() {
         let weak = message(&[("PLIMSOLL_JWT_SECRET", "hunter2")]);
         assert!(weak.starts_with("auth.jwt_secret (PLIMSOLL_JWT_SECRET): a weak secret of 7 bytes") && !weak.contains("hunter2"), "{weak}");
+        let network = message(&[("PLIMSOLL_WEBHOOK_ALLOW", "localhost")]);
+        assert!(network.starts_with("webhook.allow (PLIMSOLL_WEBHOOK_ALLOW): `localhost` is no network"), "{network}");
         assert!(message(&[("PLIMSOLL_LISTEN", "8000")]).starts_with("http.listen (PLIMSOLL_LISTEN): `8000` is no address"));
         assert!(
             message(&[("PLIMSOLL_DATABASE_URL", "mysql://u:pass@h/d")])

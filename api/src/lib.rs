@@ -13,6 +13,7 @@ pub mod graphql;
 pub mod http;
 pub mod tasks;
 pub mod telemetry;
+pub mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -148,6 +149,7 @@ pub async fn serve_store(
     tasks.spawn("metrics", http::metrics::keep_up(metrics.clone(), tasks.stop.clone()));
     tasks.spawn("commits", follower.run(tasks.stop.clone()));
     background::spawn(&tasks, &store, &bus, &ids, config.retention.ages());
+    background::spawn_webhooks(&tasks, &store, &ids, &config.webhook);
     if config.collect.enabled {
         tasks.spawn("collector", collect::run(ingest.clone(), Arc::clone(&clock), tasks.stop.clone()));
     }
@@ -156,7 +158,7 @@ pub async fn serve_store(
     let limits = gate_limits(&config);
     let page = (PAGE_SIZE_DEFAULT.min(config.limits.page_size), config.limits.page_size);
     let service = ServiceConfig::new(&limits, config.cost.currency.as_str().to_owned(), config.limits.ingest_body_bytes, page);
-    let writing = Writing { bus, ids: Arc::clone(&ids), webhook_allow: Arc::default() };
+    let writing = Writing { bus, ids: Arc::clone(&ids), webhook_allow: Arc::new(config.webhook.allow.clone()) };
     let endpoint = GraphqlEndpoint {
         authenticator: Arc::clone(&authenticator),
         schema: graphql::schema(Reader::new(store.clone()), Live::new(commits), writing, service),

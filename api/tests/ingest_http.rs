@@ -150,6 +150,7 @@ async fn what_the_writer_finds_is_told_as_well() {
         conflicts: vec![(4, None), (2, second)],
         capped: vec![("vmState.vm".to_owned(), 1)],
         refused: Vec::new(),
+        too_old: vec![(3, None)],
     }));
     let body = lines(4) + "[]\n";
     let (_, _, answer) = send(&app, good().body(Body::from(body)).unwrap()).await;
@@ -159,11 +160,12 @@ async fn what_the_writer_finds_is_told_as_well() {
         told,
         [
             (json!(2), json!("CONFLICT"), json!("0195f3a0-1111-7222-8333-000000000000")),
+            (json!(3), json!("TOO_OLD"), Value::Null),
             (json!(4), json!("CONFLICT"), Value::Null),
             (json!(5), json!("MALFORMED_JSON"), Value::Null)
         ]
     );
-    assert_eq!((&answer["duplicate"], &answer["rejectedCount"]), (&json!(1), &json!(3)));
+    assert_eq!((&answer["duplicate"], &answer["rejectedCount"]), (&json!(1), &json!(4)));
     assert_eq!(answer["warnings"], json!([{"key": "vmState.vm", "lines": 1}]));
 }
 

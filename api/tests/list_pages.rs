@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use async_graphql::{Request, Variables};
 use plimsoll::auth::Caller;
+use plimsoll::graphql::mutation::Writing;
 use plimsoll::graphql::query::service::ServiceConfig;
 use plimsoll::graphql::subscription::live::Live;
 use plimsoll::graphql::{PlimsollSchema, schema};
 use plimsoll_domain::breakdown::executions::Reader;
-use plimsoll_domain::clock::FixedClock;
+use plimsoll_domain::clock::{CountingIds, FixedClock};
 use plimsoll_domain::ingest::IngestSink as _;
 use plimsoll_domain::ingest::line::{ReadContext, read_line};
 use plimsoll_domain::ingest::writer::Writer;
@@ -50,8 +51,10 @@ impl Desk {
         running.await.unwrap();
         store.audit_append(entries).await.unwrap();
         let config = ServiceConfig::new(&plimsoll_gate::Limits::default(), "USD".to_owned(), 1, PAGE);
-        let (commits, _) = Commits::new(store.clone(), Arc::new(LocalBus::default()));
-        Self { schema: schema(Reader::new(store), Live::new(commits), config), _folder: folder }
+        let bus = Arc::new(LocalBus::default());
+        let (commits, _) = Commits::new(store.clone(), Arc::clone(&bus) as _);
+        let writing = Writing { bus, ids: Arc::new(CountingIds::default()), webhook_allow: Arc::default() };
+        Self { schema: schema(Reader::new(store), Live::new(commits), writing, config), _folder: folder }
     }
 
     async fn ask(&self, role: Role, document: &str, variables: Value) -> Value {

@@ -17,6 +17,7 @@ mod m20261124_000008_more_day_cells;
 mod m20261124_000009_concurrency_hours;
 mod m20261124_000010_alerts;
 mod m20261124_000011_storage_retention;
+mod m20261124_000012_webhooks;
 mod m20261124_000013_latest_samples;
 mod statements;
 
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000009_concurrency_hours::Migration),
             Box::new(m20261124_000010_alerts::Migration),
             Box::new(m20261124_000011_storage_retention::Migration),
+            Box::new(m20261124_000012_webhooks::Migration),
             Box::new(m20261124_000013_latest_samples::Migration),
         ]
     }

@@ -41,6 +41,7 @@ fn documents() -> Vec<(&'static str, String)> {
         ("node", r#"{ node(id: "unknown") { id } viewer { subject } }"#.to_owned()),
         ("provisioningBreakdown", format!("{{ provisioningBreakdown({window}) {{ asOf }} viewer {{ subject }} }}")),
         ("serviceConfig", "{ serviceConfig { version } viewer { subject } }".to_owned()),
+        ("storageBreakdown", format!("{{ storageBreakdown({window}, by: [STORAGE_TYPE]) {{ rowCount }} viewer {{ subject }} }}")),
         ("usageBreakdown", format!("{{ usageBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
         ("usageSeries", format!("{{ usageSeries({window}, step: DAY) {{ rowCount }} viewer {{ subject }} }}")),
         ("viewer", "{ viewer { subject } }".to_owned()),
@@ -198,11 +199,14 @@ async fn reads_nested(server: &Server, role: &str, field: &str, ways: &[(String,
     read > 0
 }
 
-/// Guarded fields of the committed schema as the table names them: root fields, those of queries first, then those of objects; each with
+/// Fields, each with its roles.
+type Guarded = Vec<(String, Vec<String>)>;
+
+/// Guarded fields of the committed schema as the table names them: root fields (queries, mutations, subscriptions), then those of objects; each with
 /// the roles that its `@requires` names; every role where there is none.
-fn required() -> Vec<(String, Vec<String>)> {
+fn required() -> Guarded {
     let schema = include_str!("../../schema.graphql");
-    let (mut roots, mut nested): ([Vec<(String, Vec<String>)>; 3], Vec<(String, Vec<String>)>) = Default::default();
+    let (mut roots, mut nested): ([Guarded; 3], Guarded) = Default::default();
     let named = |line: &str| {
         let line = line.strip_prefix('\t')?;
         let name: String = line.chars().take_while(char::is_ascii_alphanumeric).collect();
@@ -210,8 +214,8 @@ fn required() -> Vec<(String, Vec<String>)> {
     };
     let (mut object, mut field) = ("", String::new());
     for line in schema.lines().filter(|line| !line.starts_with("directive ")) {
-        if let Some(rest) = line.strip_prefix("type ") {
-            object = rest.split([' ', '{']).next().unwrap();
+        if line.ends_with('{') && !line.starts_with('\t') {
+            object = line.strip_prefix("type ").map_or("", |rest| rest.split([' ', '{']).next().unwrap());
         }
         let root = ["Query", "Mutation", "Subscription"].iter().position(|root| *root == object);
         if let Some(name) = named(line) {

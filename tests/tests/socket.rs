@@ -178,7 +178,7 @@ async fn what_fails_before_it_runs_is_an_error_message_and_the_socket_goes_on() 
             (format!("{{ {}", "viewer { ".repeat(60)), ""),
             ("query($a: Boolean!) { viewer @include(if: $a) { subject } }".to_owned(), "BAD_USER_INPUT"),
             ("subscription { executionMetrics { asOf } other: executionMetrics { asOf } }".to_owned(), "GRAPHQL_VALIDATION_FAILED"),
-            ("mutation { __typename }".to_owned(), "GRAPHQL_VALIDATION_FAILED"),
+            ("mutation { nope }".to_owned(), "GRAPHQL_VALIDATION_FAILED"),
         ];
         for (query, code) in cases {
             socket.subscribe("1", &query, json!({})).await;

@@ -26,7 +26,7 @@ enum Form {
 }
 
 /// Which variable sets what.
-const VARIABLES: [(&str, &str, Form); 19] = [
+const VARIABLES: [(&str, &str, Form); 21] = [
     ("PLIMSOLL_LISTEN", "http.listen", Form::Text),
     ("PLIMSOLL_CORS_ORIGINS", "http.cors_origins", Form::List),
     ("PLIMSOLL_METRICS_TOKEN", "http.metrics_token", Form::Text),
@@ -44,6 +44,8 @@ const VARIABLES: [(&str, &str, Form); 19] = [
     ("PLIMSOLL_RETENTION_FACTS_DAYS", "retention.facts_days", Form::Whole),
     ("PLIMSOLL_RETENTION_SAMPLES_DAYS", "retention.samples_days", Form::Whole),
     ("PLIMSOLL_RETENTION_AUDIT_DAYS", "retention.audit_days", Form::Whole),
+    ("PLIMSOLL_WEBHOOK_SECRET", "webhook.secret", Form::Text),
+    ("PLIMSOLL_WEBHOOK_ALLOW", "webhook.allow", Form::List),
     ("PLIMSOLL_LOG", "log.filter", Form::Text),
     ("PLIMSOLL_LOG_FORMAT", "log.format", Form::Text),
 ];

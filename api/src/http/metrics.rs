@@ -69,6 +69,7 @@ fn describe() {
     describe_counter!("plimsoll_auth_refusals_total", "Requests that were refused for want of a valid token, by reason.");
     describe_counter!("plimsoll_jwks_loads_total", "Attempts to load the key set, by outcome.");
     describe_counter!("plimsoll_audit_entries_total", "Audit entries, by what became of them.");
+    crate::webhook::describe_metrics();
     describe_gauge!("plimsoll_process_resident_bytes", "Memory of the process that is in RAM.");
     describe_gauge!("plimsoll_process_open_files", "File descriptors that the process holds.");
 }

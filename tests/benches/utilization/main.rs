@@ -113,8 +113,11 @@ fn median(times: &mut [f64]) -> f64 {
     times[times.len() / 2]
 }
 
+/// Cells, by part.
+type Block = Vec<(Part, Vec<u8>)>;
+
 /// The cells of one hour of samples.
-fn hour_blocks(vms: &[u32], random: &mut Random) -> [(Family, Vec<(Part, Vec<u8>)>); 2] {
+fn hour_blocks(vms: &[u32], random: &mut Random) -> [(Family, Block); 2] {
     let (mut machines, mut gpus) = (BlockBuilder::new(Family::VmSample), BlockBuilder::new(Family::GpuSample));
     for &vm_id in vms {
         let load = random.unit();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use plimsoll_entity::value::time::{HOUR_US, Instant, Step, Window};
 use roaring::RoaringBitmap;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::dimension::Dimension;
 use super::filter::Filter;
@@ -36,6 +36,9 @@ pub const OUTCOMES: usize = 3;
 
 /// One value of each dimension; 0 where unknown. A checkpoint dimension holds the combination.
 pub type Ids = [u32; IDS_WIDTH];
+
+/// What stands for all keys that an answer lists no row of.
+const UNLISTED: Ids = [u32::MAX; IDS_WIDTH];
 
 /// What counts in the same rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +106,9 @@ pub struct Gathered {
     pub usage: FxHashMap<(u32, Shape), Usage>,
     /// Machines that each atom has samples of.
     pub machines: Vec<RoaringBitmap>,
+    /// Keys that rows will be listed of, where they are known before: all others count only in the total, and share an atom a tile, so
+    /// that memory grows with what is shown. None: any key may be listed.
+    pub listed: Option<FxHashSet<Ids>>,
     /// RUNNING time of the machines of each atom, and RUNNING time x slots, in microseconds.
     pub running_us: FxHashMap<u32, (i128, i128)>,
     pub(super) known: Vec<Known>,
@@ -175,6 +181,12 @@ pub fn runs(buckets: impl Iterator<Item = i32>, most: i32) -> Vec<(i32, i32)> {
 }
 
 impl Gathered {
+    /// Nothing yet, for an answer that lists rows of these keys; none: of any.
+    #[must_use]
+    pub fn listing(listed: Option<FxHashSet<Ids>>) -> Self {
+        Self { listed, ..Self::default() }
+    }
+
     /// Reads everything that a question about one family needs; `family` none: from facts of executions.
     ///
     /// # Errors
@@ -470,7 +482,13 @@ impl Gathered {
                 dimension => key[dimension.column() as usize],
             };
         }
-        Some(self.intern(AtomKey { tile, ids }))
+        Some(self.intern(AtomKey { tile, ids: self.shown(ids) }))
+    }
+
+    /// The key under which an atom's figures are kept: its own where a row may be listed of it.
+    #[must_use]
+    pub fn shown(&self, ids: Ids) -> Ids {
+        if self.listed.as_ref().is_none_or(|listed| listed.contains(&ids)) { ids } else { UNLISTED }
     }
 
     /// The place of an atom that was met; none when it was not.

@@ -68,7 +68,7 @@ impl Reader {
         let by = vec![Dimension::InstanceType];
         let parts = BTreeSet::from([Part::GpuRatio]);
         let asked = MachineQuestion { window, by: by.clone(), parts: parts.clone(), limit: 0 };
-        let machines = self.gather_machines(reading, &tiles, &asked, filter, &parts).await?;
+        let machines = self.gather_machines(reading, &tiles, &asked, filter, &parts, None).await?;
         let timelines = Timelines::until(reading, window.end).await?;
         let busy = Gathering { tiles: &tiles, by: &by, filter, parts: &[Part::BusyTime], coarseness: self.coarseness };
         let busy = timelines.gather(&busy, Family::MachineTime, &[Family::MachineTime]).await?;

@@ -7,17 +7,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plimsoll_entity::value::time::{Instant, Step, Window};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::BreakdownError;
 use super::dimension::Dimension;
 use super::executions::{Breakdown, Reader, Reading, RowKey, Series, by_tile, check, tiles};
 use super::figures::{Activity, MachineFigures, machine_figures, sum_of};
 use super::filter::Filter;
-use super::gather::{AtomKey, Gathered, Gathering};
+use super::gather::{AtomKey, Gathered, Gathering, Ids};
 use super::table::{self, Row};
 use super::timelines::Timelines;
 use crate::cell::part::{Family, KeyColumn, Part};
 use crate::timeline::life::Place;
+
+/// Active time of atoms, in microseconds.
+type ActiveTime = FxHashMap<AtomKey, i128>;
 
 /// A question about machines.
 #[derive(Clone, Debug)]
@@ -44,8 +48,8 @@ impl Reader {
         filter: &Filter,
     ) -> Result<Breakdown<MachineFigures>, BreakdownError> {
         check(asked.window, &asked.by, asked.limit)?;
-        let gathered = self.gather_machines(reading, &[asked.window], asked, filter, &asked.parts).await?;
-        let active = self.gather_active(reading, &[asked.window], asked, filter).await?;
+        let gathered = self.gather_machines(reading, &[asked.window], asked, filter, &asked.parts, None).await?;
+        let active = self.gather_active(reading, &[asked.window], asked, filter, &gathered).await?;
         let figures =
             |atoms: &[u32]| MachineFigures { activity: activity(&gathered, active.as_ref(), atoms), ..machine_figures(&gathered, atoms) };
         let rows = ranked(&gathered, &asked.by);
@@ -66,12 +70,13 @@ impl Reader {
     ) -> Result<Series<MachineFigures>, BreakdownError> {
         check(asked.window, &asked.by, asked.limit)?;
         let tiles = tiles(asked.window, step)?;
-        let whole = self.gather_machines(reading, &[asked.window], asked, filter, &BTreeSet::new()).await?;
+        let whole = self.gather_machines(reading, &[asked.window], asked, filter, &BTreeSet::new(), None).await?;
         let table = table::order(reading.sources(), &asked.by, ranked(&whole, &asked.by), asked.limit).await?;
-        let gathered = self.gather_machines(reading, &tiles, asked, filter, &asked.parts).await?;
+        let listed = table.rows.iter().map(|row| row.ids).collect();
+        let gathered = self.gather_machines(reading, &tiles, asked, filter, &asked.parts, Some(listed)).await?;
         let by_tile = by_tile(&gathered, &asked.by, &table.rows, tiles.len());
         let by: Arc<[Dimension]> = asked.by.clone().into();
-        let active = self.gather_active(reading, &tiles, asked, filter).await?;
+        let active = self.gather_active(reading, &tiles, asked, filter, &gathered).await?;
         let figures = |atoms: &Vec<u32>| MachineFigures {
             activity: activity(&gathered, active.as_ref(), atoms),
             ..machine_figures(&gathered, atoms)
@@ -92,20 +97,27 @@ impl Reader {
         })
     }
 
-    /// Active time of machines, where it is asked for.
+    /// Active time of machines by the atoms that hold their other figures, where it is asked for.
     async fn gather_active(
         &self,
         reading: &Reading,
         tiles: &[Window],
         asked: &MachineQuestion,
         filter: &Filter,
-    ) -> Result<Option<Gathered>, BreakdownError> {
+        gathered: &Gathered,
+    ) -> Result<Option<ActiveTime>, BreakdownError> {
         if !asked.parts.contains(&Part::ActiveTime) {
             return Ok(None);
         }
         let timelines = Timelines::until(reading, asked.window.end).await?;
         let gathering = Gathering { tiles, by: &asked.by, filter, parts: &[Part::ActiveTime], coarseness: self.coarseness };
-        timelines.gather(&gathering, Family::MachineTime, &[Family::MachineTime]).await.map(Some)
+        let active = timelines.gather(&gathering, Family::MachineTime, &[Family::MachineTime]).await?;
+        let mut active_us = ActiveTime::default();
+        for (atom, key) in (0_u32..).zip(&active.atoms) {
+            let shown = AtomKey { tile: key.tile, ids: gathered.shown(key.ids) };
+            *active_us.entry(shown).or_default() += i128::from(sum_of(&active, Part::ActiveTime, &[atom]));
+        }
+        Ok(Some(active_us))
     }
 
     pub(super) async fn gather_machines(
@@ -115,8 +127,9 @@ impl Reader {
         asked: &MachineQuestion,
         filter: &Filter,
         parts: &BTreeSet<Part>,
+        listed: Option<FxHashSet<Ids>>,
     ) -> Result<Gathered, BreakdownError> {
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::listing(listed);
         for family in [Family::VmSample, Family::GpuSample] {
             let counted = if family == Family::VmSample { Part::Samples } else { Part::GpuSamples };
             let mut parts: Vec<Part> = parts.iter().copied().filter(|part| family.parts().contains(part)).collect();
@@ -132,10 +145,9 @@ impl Reader {
 }
 
 /// RUNNING and active time of some atoms; none where active time was not asked for.
-fn activity(gathered: &Gathered, active: Option<&Gathered>, atoms: &[u32]) -> Option<Activity> {
+fn activity(gathered: &Gathered, active: Option<&ActiveTime>, atoms: &[u32]) -> Option<Activity> {
     let active = active?;
-    let own = |atom: &u32| active.find(&gathered.atoms[*atom as usize]);
-    let active_us = i128::from(sum_of(active, Part::ActiveTime, &atoms.iter().filter_map(own).collect::<Vec<_>>()));
+    let active_us = atoms.iter().filter_map(|atom| active.get(&gathered.atoms[*atom as usize])).sum();
     let running_us = atoms.iter().filter_map(|atom| gathered.running_us.get(atom)).map(|(running_us, _)| running_us).sum();
     Some(Activity { running_us, active_us })
 }
@@ -181,7 +193,7 @@ async fn note_running(
         }
         let from = tiles.partition_point(|tile| tile.end <= stretch.start);
         for (tile, _) in tiles.iter().enumerate().skip(from).take_while(|(_, tile)| tile.start < stretch.end) {
-            let atom = gathered.intern(AtomKey { tile: tile as u32, ids: ids_of(&asked.by, vm, place) });
+            let atom = gathered.intern(AtomKey { tile: tile as u32, ids: gathered.shown(ids_of(&asked.by, vm, place)) });
             gathered.grow()?;
             gathered.machines[atom as usize].insert(vm);
             // Nothing is known of the future.
@@ -196,7 +208,7 @@ async fn note_running(
 }
 
 /// The key of a machine at a place.
-pub(super) fn ids_of(by: &[Dimension], vm: u32, place: Place) -> super::gather::Ids {
+pub(super) fn ids_of(by: &[Dimension], vm: u32, place: Place) -> Ids {
     let mut ids = [0; super::IDS_WIDTH];
     for (id, dimension) in ids.iter_mut().zip(by) {
         *id = match dimension {

@@ -125,9 +125,10 @@ impl Pending {
     /// [`StoreError`] from the database.
     pub async fn held_days(&self, snapshot: &Snapshot, from: i32, to: i32) -> Result<BTreeSet<i32>, StoreError> {
         let held = snapshot.derived_day_list(DerivedKind::Jobs, from, to).await?;
-        // Days whose executions are gone stay as they were counted.
+        // Days whose executions are gone stay as they were counted; those that are not held had none.
         let derivable = snapshot.kept().facts_since.day();
-        Ok(held.into_iter().filter(|day| *day < derivable || !self.touches(*day)).collect())
+        let dropped = from..derivable.min(to.saturating_add(1));
+        Ok(held.into_iter().filter(|day| *day >= derivable && !self.touches(*day)).chain(dropped).collect())
     }
 }
 

@@ -32,6 +32,7 @@ mod spans;
 mod storage;
 mod timelines;
 mod touches;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -68,6 +69,7 @@ pub use silences::SampleEdge;
 pub use spans::{ExecutionSpan, OpenJob};
 pub use storage::{LoadReach, StorageSize};
 pub use timelines::{Built, HOURS_PER_READ, MachineHour, RunRow, Touches};
+pub use webhooks::{Delivery, WEBHOOKS_QUEUED_MAX, WebhookQueue};
 
 /// Keys that one statement of a snapshot names.
 const KEYS_PER_STATEMENT: usize = 500;

@@ -329,7 +329,10 @@ impl Baseline {
     }
 
     fn take_over(&mut self, places: usize) {
-        self.level_before = self.level.map(|level| level.middle);
+        // Of several levels within a day, the way into one incident, the first one is where it came from.
+        if self.level_before.is_none() || self.level_places > self.scale.level() {
+            self.level_before = self.level.map(|level| level.middle);
+        }
         (self.level, self.level_places) = (None, places);
         (self.off_places, self.returned_places) = (0, 0);
     }

@@ -12,6 +12,7 @@ use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, SECOND_US};
 use uuid::Uuid;
 
 use super::evaluation::{Before, Changes, Observation, evaluate};
+use super::notification::deliveries;
 use super::rule::Rule;
 use super::series::{SeriesKeeper, first_day};
 use super::signals::observe;
@@ -161,7 +162,7 @@ impl Evaluator {
         if outcome.is_empty() && !is_forgetting && at.0 - self.noted_at.0 < NOTED_EVERY_US {
             return Ok(evaluated);
         }
-        if self.write(lease, at, rules_number, outcome, is_forgetting).await? {
+        if self.write(lease, at, (rules_number, &rules), outcome, is_forgetting).await? {
             self.noted_at = at;
             if is_forgetting {
                 self.forgotten_at = now;
@@ -201,7 +202,14 @@ impl Evaluator {
     }
 
     /// Writes what a look changes; whether the rules were still those that were looked at.
-    async fn write(&self, lease: Lease, at: Instant, rules_number: i64, outcome: Outcome, is_forgetting: bool) -> Result<bool, StoreError> {
+    async fn write(
+        &self,
+        lease: Lease,
+        at: Instant,
+        (rules_number, rules): (i64, &[Rule]),
+        outcome: Outcome,
+        is_forgetting: bool,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.reader.store.begin_write().await?;
         tx.lease_check(lease).await?;
         if tx.alerts_hold().await? != rules_number {
@@ -216,8 +224,8 @@ impl Evaluator {
             tx.alert_forget(Instant(at.0 - KNOWN_US), Instant(at.0 - ALERTS_KEPT_US)).await?;
             tx.alert_series_forget(first_day(at)).await?;
         }
-        let Outcome { opened, mut resolved, .. } = outcome;
-        for alert in &mut resolved {
+        let Outcome { opened, resolved, .. } = outcome;
+        for alert in &resolved {
             tx.alert_resolve(alert.id, at).await?;
         }
         tx.alert_open(&opened).await?;
@@ -226,6 +234,7 @@ impl Evaluator {
         if !changed.is_empty() {
             let taken = tx.commit_number_take().await?;
             tx.alert_change_append(taken, at, &changed).await?;
+            tx.webhook_enqueue(&deliveries(&changed, rules, at)).await?;
             number = Some(taken);
         }
         tx.commit().await?;

@@ -16,9 +16,9 @@ const STRETCHES_MAX: usize = 112;
 const UNUSUAL_RATIO: f64 = 0.1;
 /// From the middle of the largest deviations to their 90th percentile it is 1.9 units (Gumbel), and 3.2 more to what is reached once in
 /// two months; as a power, since tails may be heavy.
-const BEYOND_EXPONENT: f64 = 1.7;
+const BEYOND_EXPONENT: f64 = 2.0;
 /// Least and most that the band goes beyond the 90th percentile.
-const BEYOND: (f64, f64) = (1.35, 3.0);
+const BEYOND: (f64, f64) = (1.6, 3.0);
 /// Few stretches know little: with `n` of them the band is wider by this through `n`.
 const FEW_WIDENING: f64 = 2.0;
 /// Of a coarse signal, such as failures among few requests, so many steps more are no surprise.

@@ -10,12 +10,14 @@ use super::signals::Machines;
 use crate::breakdown::BreakdownError;
 use crate::breakdown::executions::Reading;
 use crate::machine::presence::Presence;
-use crate::store::{Alert, Backlog};
+use crate::store::{Alert, Backlog, WebhookQueue};
 
 /// What has waited for longer than this waits for too long.
 const WAIT_US_MAX: i64 = 120 * SECOND_US;
 /// Rules are evaluated at least this often.
 const EVALUATED_US_MAX: i64 = 60 * SECOND_US;
+/// Notices for webhooks are sent no later than this after they are due.
+const NOTICE_LATE_US_MAX: i64 = 600 * SECOND_US;
 /// Marks that wait for the workers at most while they keep up.
 const MARKS_MAX: u64 = 50_000;
 
@@ -69,7 +71,8 @@ pub async fn fleet_health(reading: &Reading) -> Result<FleetHealth, BreakdownErr
     let (snapshot, as_of) = (&reading.snapshot, reading.snapshot.as_of);
     let open = snapshot.alert_open_list().await?;
     let open: Vec<Alert> = open.into_iter().filter(|alert| kind_of(alert.signal) != SignalKind::Cost).collect();
-    let components = components(&snapshot.backlog().await?, snapshot.alerts_evaluated_at().await?, as_of);
+    let mut components = components(&snapshot.backlog().await?, snapshot.alerts_evaluated_at().await?, as_of);
+    components.push(webhooks(&snapshot.webhook_queue().await?, as_of));
     let count = |wanted: fn(&Presence) -> bool| machines.present.values().filter(|presence| wanted(presence)).count() as u64;
     let unreachable = count(|presence| matches!(presence, Presence::Down(_)));
     Ok(FleetHealth {
@@ -112,6 +115,12 @@ fn components(backlog: &Backlog, evaluated_at: Option<Instant>, as_of: Instant) 
     ]
 }
 
+fn webhooks(queue: &WebhookQueue, as_of: Instant) -> Component {
+    let late_us = queue.oldest_due_at.map_or(0, |due_at| (as_of.0 - due_at.0).max(0));
+    let detail = format!("{} notices wait, the oldest that is due for {} s", queue.length, late_us / SECOND_US);
+    Component { name: "webhooks", is_healthy: late_us <= NOTICE_LATE_US_MAX, detail }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,5 +136,13 @@ mod tests {
         let ill: Vec<_> = late.iter().filter(|component| !component.is_healthy).map(|component| component.name).collect();
         assert_eq!(ill, ["cells", "alerts"]);
         assert_eq!(status(&[], 0, &late), Status::Degraded);
+    }
+
+    #[test]
+    fn webhooks_are_ill_when_what_is_due_is_not_sent() {
+        let queue = |oldest_due_at| WebhookQueue { length: 3, oldest_due_at };
+        let now = Instant(1_000 * SECOND_US);
+        let healthy = |due_at: Option<i64>| webhooks(&queue(due_at.map(|seconds| Instant(seconds * SECOND_US))), now).is_healthy;
+        assert!(healthy(None) && healthy(Some(4_000)) && healthy(Some(400)) && !healthy(Some(399)));
     }
 }

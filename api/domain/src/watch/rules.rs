@@ -7,6 +7,7 @@ use plimsoll_entity::value::label::AlertState;
 use plimsoll_entity::value::time::Instant;
 use uuid::Uuid;
 
+use super::notification::deliveries;
 use super::rule::{RULES_MAX, Rule};
 use crate::store::{Alert, Store, StoreError, WriteTx};
 
@@ -61,6 +62,7 @@ pub async fn change(
         let open = snapshot.alert_open_list().await?.into_iter().filter(|alert| alert.rule_id == id);
         let ended: Vec<Alert> = open.map(|alert| Alert { state: AlertState::Resolved, resolved_at: Some(at), ..alert }).collect();
         tx.alert_series_drop(id).await?;
+        tx.webhook_enqueue(&deliveries(&ended, std::slice::from_ref(&rule), at)).await?;
         number = end(&mut tx, at, &ended).await?;
     }
     tx.commit().await?;

@@ -1,7 +1,7 @@
 //! What rules look at, as one reading sees it.
 //!
 //! Of machines and GPUs it is the newest sample, while it is fresh; of executions and loads the figures of the last
-//! [`SIGNAL_WINDOW_SECONDS`] up to the reading. Invariants: what nobody knows is no observation; subjects of one rule are at most
+//! [`SIGNAL_WINDOW_SECONDS`] up to the reading. Invariants: what nobody knows is no observation; keys of one rule are at most
 //! [`SUBJECTS_MAX`], the busiest ones. Must not know: thresholds, what is expected.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,8 +26,10 @@ use crate::store::{LatestGpuSample, VmSampleFact};
 
 /// Seconds of executions and loads that are looked at.
 pub const SIGNAL_WINDOW_SECONDS: i64 = 300;
-/// Subjects of one rule at most.
+/// Keys of executions or loads that one rule looks at.
 pub const SUBJECTS_MAX: usize = 1_000;
+/// Machines or GPUs that one rule looks at.
+const MACHINES_MAX: usize = 50_000;
 /// A sample is fresh for 3 of its intervals, and at least for so long.
 const FRESH_US_MIN: i64 = 60 * SECOND_US;
 
@@ -168,7 +170,7 @@ impl Machines {
                 fresh.filter_map(of).map(observation).collect()
             }
         };
-        found.into_iter().take(SUBJECTS_MAX).collect()
+        found.into_iter().take(MACHINES_MAX).collect()
     }
 
     /// Seconds for which each machine has been down; 0 for those that are up.

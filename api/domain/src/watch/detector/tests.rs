@@ -70,6 +70,16 @@ fn spikes_are_flagged_with_what_was_expected() {
 }
 
 #[test]
+fn a_spike_does_not_hide_the_next() {
+    let mut series = steady(10);
+    let spikes = [8 * DAY, 8 * DAY + 50, 9 * DAY];
+    for at in spikes {
+        series[at] = Some(140.0);
+    }
+    assert_eq!(flags(&series, Bounds::POSITIVE), spikes);
+}
+
+#[test]
 fn a_shift_is_flagged_at_once_becomes_ordinary_and_its_end_is_no_news() {
     let shift = 9 * DAY..11 * DAY;
     let series = days(14, |at, random| if shift.contains(&at) { 130.0 } else { 100.0 } + random.normal());

@@ -1,0 +1,182 @@
+//! Notices of alerts go to the webhooks of their rules.
+//!
+//! [`signature`] proves whose they are, [`resolver`] and [`sender`] see to it that none goes where it may not, [`retry`] says when one is
+//! tried again. [`WebhookWorker`] takes them out of the queue of the store, into which whoever changes an alert has put them in the same
+//! transaction.
+//!
+//! Invariants: one process at a time sends, under a lease that each of its writes checks; a notice leaves the queue only behind its
+//! answer, so that it arrives at least once; a host is sent one at a time, so that a slow one holds nobody up but itself.
+//! Must not know: when an alert begins or ends, what a notice says.
+
+pub mod resolver;
+pub mod retry;
+pub mod sender;
+pub mod signature;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use plimsoll_domain::store::{Delivery, Lease, Store, StoreError};
+use plimsoll_entity::value::time::{Instant, SECOND_US};
+use tokio::task::{Id, JoinError, JoinSet};
+use uuid::Uuid;
+
+use crate::telemetry;
+use retry::{Answer, Verdict, verdict};
+use sender::Sender;
+
+/// Attempts at once.
+pub const ATTEMPTS_AT_ONCE_MAX: usize = 8;
+/// Hosts of one look; those that are being sent something are passed over.
+const HOSTS_PER_LOOK: u32 = 64;
+/// How long the right to send is taken for: longer than an attempt takes.
+const LEASE_US: i64 = 40 * SECOND_US;
+/// The right is renewed when less than this is left of it.
+const LEASE_RENEW_US: i64 = LEASE_US / 2;
+
+/// Describes the metrics of webhooks.
+pub fn describe_metrics() {
+    metrics::describe_counter!("plimsoll_webhooks_total", "Notices for webhooks and attempts to deliver them, by what became of them.");
+    metrics::describe_gauge!("plimsoll_webhooks_queued", "Notices that wait to be delivered, as the process sees it that sends them.");
+}
+
+/// The worker of one process.
+pub struct WebhookWorker {
+    store: Store,
+    sender: Arc<Sender>,
+    holder: Uuid,
+    lease: Option<(Lease, Instant)>,
+    attempts: JoinSet<()>,
+    /// The host of each attempt under way.
+    hosts: HashMap<Id, String>,
+}
+
+impl WebhookWorker {
+    /// A worker of this store; `holder` names the process.
+    #[must_use]
+    pub fn new(store: Store, sender: Sender, holder: Uuid) -> Self {
+        Self { store, sender: Arc::new(sender), holder, lease: None, attempts: JoinSet::new(), hosts: HashMap::new() }
+    }
+
+    /// Looks once at what is due, and begins to send what may be sent now; how many notices that were. It waits for no answer.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database; then nothing was begun.
+    pub async fn run_once(&mut self, now: Instant) -> Result<usize, StoreError> {
+        while let Some(ended) = self.attempts.try_join_next_with_id() {
+            self.take_note(ended);
+        }
+        let Some(lease) = self.lease(now).await? else {
+            metrics::gauge!("plimsoll_webhooks_queued").set(0.0);
+            return Ok(0);
+        };
+        let snapshot = self.store.snapshot().await?;
+        let queue = snapshot.webhook_queue().await?;
+        metrics::gauge!("plimsoll_webhooks_queued").set(queue.length as f64);
+        let free = ATTEMPTS_AT_ONCE_MAX.saturating_sub(self.attempts.len());
+        if free == 0 || queue.oldest_due_at.is_none_or(|due_at| due_at > now) {
+            return Ok(0);
+        }
+        let due = snapshot.webhook_due_list(now, HOSTS_PER_LOOK).await?;
+        drop(snapshot);
+        let busy = |host: &String| self.hosts.values().any(|busy| busy == host);
+        let begun: Vec<Delivery> = due.into_iter().filter(|delivery| !busy(&delivery.host)).take(free).collect();
+        let count = begun.len();
+        for delivery in begun {
+            let host = delivery.host.clone();
+            let attempt = attempt(self.store.clone(), Arc::clone(&self.sender), lease, delivery, now);
+            let id = self.attempts.spawn(attempt).id();
+            self.hosts.insert(id, host);
+        }
+        Ok(count)
+    }
+
+    /// Waits until an attempt has ended; for ever while none is under way.
+    pub async fn ended(&mut self) {
+        match self.attempts.join_next_with_id().await {
+            Some(ended) => self.take_note(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until every attempt has ended.
+    pub async fn settle(&mut self) {
+        while let Some(ended) = self.attempts.join_next_with_id().await {
+            self.take_note(ended);
+        }
+    }
+
+    /// Gives the right to send back, so that nobody has to wait for its end. What is under way is broken off and will be sent again.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn release(&mut self) -> Result<(), StoreError> {
+        self.attempts.shutdown().await;
+        self.hosts.clear();
+        match self.lease.take() {
+            Some((lease, _)) => self.store.lease_release(lease).await,
+            None => Ok(()),
+        }
+    }
+
+    fn take_note(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => {
+                tracing::error!(error = telemetry::chain(error), "an attempt to deliver a notice was broken off");
+                error.id()
+            }
+        };
+        self.hosts.remove(&id);
+    }
+
+    async fn lease(&mut self, now: Instant) -> Result<Option<Lease>, StoreError> {
+        if let Some((lease, until)) = self.lease
+            && until.0 - now.0 > LEASE_RENEW_US
+        {
+            return Ok(Some(lease));
+        }
+        let lease = self.store.lease_take("webhooks", self.holder, now, LEASE_US).await?;
+        self.lease = lease.map(|lease| (lease, Instant(now.0 + LEASE_US)));
+        Ok(lease)
+    }
+}
+
+/// Sends a notice, and writes down what became of it. What cannot be written is sent again later.
+async fn attempt(store: Store, sender: Arc<Sender>, lease: Lease, delivery: Delivery, now: Instant) {
+    let answer = sender.send(&delivery, now).await;
+    let verdict = verdict(&delivery, &answer, store.clock().now());
+    tell(&delivery, &answer, verdict);
+    if let Err(error) = write(&store, lease, &delivery, verdict).await {
+        tracing::warn!(error = telemetry::chain(&error), "cannot write down what became of a notice, it will be sent again");
+    }
+}
+
+async fn write(store: &Store, lease: Lease, delivery: &Delivery, verdict: Verdict) -> Result<(), StoreError> {
+    let mut tx = store.begin_write().await?;
+    tx.lease_check(lease).await?;
+    match verdict {
+        Verdict::Delivered | Verdict::GivenUp => tx.webhook_remove(delivery.id).await?,
+        Verdict::Again(due_at) => tx.webhook_put_off(delivery.id, due_at, delivery.attempts.saturating_add(1)).await?,
+    }
+    tx.commit().await
+}
+
+fn tell(delivery: &Delivery, answer: &Answer, verdict: Verdict) {
+    let outcome = match verdict {
+        Verdict::Delivered => "delivered",
+        Verdict::Again(_) => "retried",
+        Verdict::GivenUp => "given_up",
+    };
+    metrics::counter!("plimsoll_webhooks_total", "outcome" => outcome).increment(1);
+    let reason = match answer {
+        Answer::Status { status, .. } => format!("answered {status}"),
+        Answer::Failed(reason) | Answer::Refused(reason) => reason.clone(),
+    };
+    let (host, alert, attempts) = (&delivery.host, delivery.alert_id, delivery.attempts + 1);
+    match verdict {
+        Verdict::Delivered => tracing::debug!(host, %alert, attempts, "delivered a notice"),
+        Verdict::Again(_) => tracing::info!(host, %alert, attempts, reason, "a notice did not arrive, will try again"),
+        Verdict::GivenUp => tracing::warn!(host, %alert, attempts, reason, "a notice did not arrive, gave it up"),
+    }
+}
