@@ -15,7 +15,7 @@ const STRETCHES_MAX: usize = 112;
 /// The part of stretches that may be out of the ordinary without moving the band.
 const UNUSUAL_RATIO: f64 = 0.1;
 /// From the middle of the largest deviations to their 90th percentile it is 1.9 units (Gumbel), and 3.2 more to what is reached once in
-/// two months; as a power, since tails may be heavy.
+/// two months; as a power, since tails may be heavy, and a little more, since the two are known from few stretches.
 const BEYOND_EXPONENT: f64 = 2.0;
 /// Least and most that the band goes beyond the 90th percentile.
 const BEYOND: (f64, f64) = (1.6, 3.0);
