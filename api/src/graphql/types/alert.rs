@@ -170,7 +170,7 @@ pub struct FleetHealth {
     as_of: DateTime,
     /// The verdict.
     status: HealthStatus,
-    /// Machines that are there: in a life that has not ended, or sampled in the last day when no event told a state of them.
+    /// Machines that are there: in a life that has not ended, or sampled in the last week when no event told a state of them.
     vms: UInt53,
     /// Of them those that are RUNNING and not silent.
     running: UInt53,
@@ -291,7 +291,7 @@ impl UserError {
 /// What became of a change of a rule.
 #[derive(SimpleObject, Clone, Debug)]
 pub struct AlertRulePayload {
-    /// The rule, as it is now; after its deletion as it was. Null when there are errors.
+    /// The rule, as it is now; after its deletion as it was, no longer enabled. Null when there are errors.
     pub alert_rule: Option<AlertRule>,
     /// What has to be put right; empty when it was done.
     pub user_errors: Vec<UserError>,
