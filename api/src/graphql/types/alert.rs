@@ -244,7 +244,7 @@ pub struct AlertRuleInput {
     /// Whether it is evaluated.
     #[graphql(default = true)]
     pub enabled: bool,
-    /// Where its alerts are sent, http or https; null: nowhere.
+    /// Where its alerts are sent when they begin and end: an http or https URL of at most 2,000 characters without user, password or fragment, to a private address only where the server allows it; null: nowhere.
     pub webhook_url: Option<String>,
 }
 
@@ -261,7 +261,7 @@ pub struct AlertRulePatch {
     pub severity: MaybeUndefined<Severity>,
     /// Whether it is evaluated.
     pub enabled: MaybeUndefined<bool>,
-    /// Where its alerts are sent; null: nowhere.
+    /// Where its alerts are sent, as when it was made; what is under way goes where it was to go. Null: nowhere.
     pub webhook_url: MaybeUndefined<String>,
 }
 
