@@ -136,14 +136,15 @@ fn compare_texts(a: &[Text], b: &[Text]) -> Ordering {
         .unwrap_or(Ordering::Equal)
 }
 
-/// The texts of some keys, one a dimension; none where it is unknown. Those of checkpoints do not tell their kind.
+/// The texts of some keys, one a dimension; none where it is unknown. Those of checkpoints tell their kind: `LORA anime 3`.
 ///
 /// # Errors
 /// [`BreakdownError::Store`] when names cannot be read.
 pub async fn key_texts(sources: Sources<'_>, by: &[Dimension], keys: &[Ids]) -> Result<Vec<Vec<Option<String>>>, BreakdownError> {
     let rows: Vec<Row> = keys.iter().map(|ids| Row { ids: *ids, atoms: Vec::new(), value: None }).collect();
     let texts = texts(sources, by, &rows).await?;
-    Ok(texts.into_iter().map(|row| row.into_iter().map(|text| text.map(|(text, _)| text)).collect()).collect())
+    let whole = |(text, kind): (String, &'static str)| if kind.is_empty() { text } else { format!("{kind} {text}") };
+    Ok(texts.into_iter().map(|row| row.into_iter().map(|text| text.map(whole)).collect()).collect())
 }
 
 async fn texts(sources: Sources<'_>, by: &[Dimension], rows: &[Row]) -> Result<Vec<Vec<Text>>, BreakdownError> {

@@ -2,7 +2,7 @@
 //!
 //! As in availability a machine is down in UNREACHABLE and FAILED, and when it is RUNNING and silent: 3 of its last sample's intervals
 //! have passed without another sample or state. A machine that no event told a state of is there while its last sample is not older
-//! than a day, and down once it is silent. Invariant: nothing is said of an instant by what came after it.
+//! than a week, and down once it is silent. Invariant: nothing is said of an instant by what came after it.
 //! Must not know: names, the database, alerts.
 
 use plimsoll_entity::value::label::VmState;
@@ -12,7 +12,7 @@ use super::availability::Gap;
 use crate::timeline::life::Timeline;
 
 /// For so long a machine without any state is looked for after its last sample.
-const STATELESS_US: i64 = DAY_US;
+const STATELESS_US: i64 = 7 * DAY_US;
 
 /// A machine at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,11 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_states_is_looked_for_for_a_day() {
+    fn a_machine_without_states_is_looked_for_for_a_week() {
         let last = Some(LastSample { at: Instant(0), interval_seconds: 10.0 });
         assert_eq!(presence(None, last, Instant(29 * SECOND_US)), Presence::Running);
         assert_eq!(presence(None, last, Instant(31 * SECOND_US)), down_since(30));
-        assert_eq!(presence(None, last, Instant(DAY_US + 1)), Presence::Absent);
+        assert_eq!(presence(None, last, Instant(7 * DAY_US + 1)), Presence::Absent);
         assert_eq!(presence(None, None, Instant(0)), Presence::Absent);
     }
 }

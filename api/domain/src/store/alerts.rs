@@ -3,12 +3,14 @@
 //! Invariants: of a rule and a subject one alert is open at most (the database's own index says so); a change is written in the
 //! transaction that makes it, under the number of that commit, and never changes. Must not know: when an alert begins or ends.
 
+use std::collections::{BTreeMap, HashMap};
+
 use plimsoll_entity::value::label::{AlertState, Severity, Signal};
 use plimsoll_entity::value::time::Instant;
 use sea_orm::QueryResult;
 use uuid::Uuid;
 
-use super::{ColumnData, NewestFirst, Page, Rows, Snapshot, StoreError, Value, WriteTx};
+use super::{ColumnData, Kind, NewestFirst, Page, Rows, Snapshot, StoreError, Value, WriteTx};
 
 /// Something that a rule found.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,14 +99,21 @@ impl WriteTx {
         self.insert(&rows, "").await.map(|_| ())
     }
 
-    /// Ends an alert; whether it was open.
+    /// Ends alerts; those of them that were open, each with who had taken it.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
-    pub async fn alert_resolve(&mut self, id: Uuid, at: Instant) -> Result<bool, StoreError> {
-        let values = [Value::Int(AlertState::Resolved.code().into()), Value::Int(at.0), Value::Uuid(id)];
-        let sql = "UPDATE alert SET state = ?, resolved_at = ? WHERE id = ? AND resolved_at IS NULL";
-        Ok(self.execute(sql, &values).await? == 1)
+    pub async fn alert_resolve(&mut self, ids: &[Uuid], at: Instant) -> Result<HashMap<Uuid, Option<String>>, StoreError> {
+        let first = [Value::Int(AlertState::Resolved.code().into()), Value::Int(at.0)];
+        let ids: Vec<Value> = ids.iter().copied().map(Value::Uuid).collect();
+        let sql = "UPDATE alert SET state = ?, resolved_at = ? WHERE resolved_at IS NULL AND id {in} RETURNING id, acknowledged_by";
+        let ended = self.fetch_in(sql, &first, &ids, &[Kind::Uuid, Kind::Text]).await?;
+        let read = |row: &Vec<Value>| match row.as_slice() {
+            [Value::Uuid(id), Value::Text(by)] => Ok((*id, Some(by.clone()))),
+            [Value::Uuid(id), _] => Ok((*id, None)),
+            _ => Err(StoreError::Inconsistent("alert")),
+        };
+        ended.iter().map(read).collect()
     }
 
     /// A person takes an alert; whether it was firing.
@@ -143,7 +152,8 @@ impl WriteTx {
         self.insert(&rows, "").await.map(|_| ())
     }
 
-    /// Forgets the changes from before an instant, and the alerts that had ended before another.
+    /// Forgets the changes from before an instant, the alerts that had ended before another, and the rules that had been deleted before that
+    /// and that no alert names.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
@@ -153,7 +163,9 @@ impl WriteTx {
         self.execute(told, &[Value::Int(changes_before.0)]).await?;
         let forgotten = "DELETE FROM alert_change WHERE number <= (SELECT value FROM counter WHERE name = 'alert_changes_forgotten')";
         self.execute(forgotten, &[]).await?;
-        self.execute("DELETE FROM alert WHERE resolved_at < ?", &[Value::Int(alerts_before.0)]).await.map(|_| ())
+        self.execute("DELETE FROM alert WHERE resolved_at < ?", &[Value::Int(alerts_before.0)]).await?;
+        let unnamed = "DELETE FROM alert_rule WHERE deleted_at < ? AND NOT EXISTS (SELECT 1 FROM alert WHERE alert.rule_id = alert_rule.id)";
+        self.execute(unnamed, &[Value::Int(alerts_before.0)]).await.map(|_| ())
     }
 
     /// Remembers since when conditions have held that do not alert yet.
@@ -178,9 +190,13 @@ impl WriteTx {
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn alert_wait_end(&mut self, waits: &[RuleSubject]) -> Result<(), StoreError> {
+        let mut by_rule: BTreeMap<Uuid, Vec<Value>> = BTreeMap::new();
         for (rule, subject) in waits {
-            let values = [Value::Uuid(*rule), Value::Uuid(*subject)];
-            self.execute("DELETE FROM alert_wait WHERE rule_id = ? AND subject_key = ?", &values).await?;
+            by_rule.entry(*rule).or_default().push(Value::Uuid(*subject));
+        }
+        for (rule, subjects) in by_rule {
+            let sql = "DELETE FROM alert_wait WHERE rule_id = ? AND subject_key {in} RETURNING since";
+            self.fetch_in(sql, &[Value::Uuid(rule)], &subjects, &[Kind::Int]).await?;
         }
         Ok(())
     }
@@ -281,15 +297,6 @@ impl Snapshot {
     /// [`StoreError::Read`] from the database.
     pub async fn alert_changes_forgotten(&self) -> Result<u64, StoreError> {
         self.counter("alert_changes_forgotten").await.map(i64::unsigned_abs)
-    }
-
-    /// When the oldest change of an alert was made that is still known.
-    ///
-    /// # Errors
-    /// [`StoreError::Read`] from the database.
-    pub async fn alert_change_oldest(&self) -> Result<Option<Instant>, StoreError> {
-        let rows = self.rows("SELECT at FROM alert_change ORDER BY number, place LIMIT 1", Vec::new()).await?;
-        rows.first().map(|row| row.try_get_by_index(0).map(Instant).map_err(StoreError::read)).transpose()
     }
 
     /// When the rules were last evaluated; none if never.

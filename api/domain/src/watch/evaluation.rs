@@ -1,16 +1,16 @@
 //! What a look at a rule's subjects changes: who waits, who alerts, whose alert ends. Pure.
 //!
 //! Invariants: a subject has one open alert at most; an alert begins once its condition has held at every look for the rule's
-//! `forSeconds`, and ends at the first look at which it does not hold, or at which there is no value. Instants are those of looks,
-//! so that late data alerts when it is known, never backwards. Must not know: the database, where values come from.
+//! `forSeconds`, and ends at the first look at which it does not hold, or at which there is no value (of a sample: for 5 minutes).
+//! Instants are those of looks, so that late data alerts when it is known, never backwards. Must not know: the database, where values come from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use plimsoll_entity::value::label::{AlertState, Detection, Signal};
 use plimsoll_entity::value::time::{Instant, SECOND_US};
 use uuid::Uuid;
 
-use super::rule::Rule;
+use super::rule::{Rule, SignalKind, kind_of};
 use crate::store::Alert;
 
 /// Whom a value is about.
@@ -28,17 +28,23 @@ pub struct Subject {
 const SUBJECTS: Uuid = Uuid::from_u128(0x706c_696d_736f_6c6c_8000_7375_626a_6563);
 
 impl Subject {
-    /// The subject of these parts.
+    /// The subject of these parts, which tell it from every other one.
     #[must_use]
     pub fn new(text: String, labels: Vec<(String, String)>) -> Self {
-        let mut bytes = Vec::new();
+        let mut identity = Vec::new();
         for (name, value) in &labels {
-            bytes.extend_from_slice(name.as_bytes());
-            bytes.push(0);
-            bytes.extend_from_slice(value.as_bytes());
-            bytes.push(0);
+            identity.extend_from_slice(name.as_bytes());
+            identity.push(0);
+            identity.extend_from_slice(value.as_bytes());
+            identity.push(0);
         }
-        Self { text, key: Uuid::new_v5(&SUBJECTS, &bytes), labels }
+        Self::identified(text, labels, &identity)
+    }
+
+    /// The subject with this identity, for where parts may look alike.
+    #[must_use]
+    pub fn identified(text: String, labels: Vec<(String, String)>, identity: &[u8]) -> Self {
+        Self { text, key: Uuid::new_v5(&SUBJECTS, identity), labels }
     }
 }
 
@@ -73,6 +79,10 @@ pub struct Before {
     pub waiting: HashMap<Uuid, Instant>,
     /// Open alerts by subject.
     pub open: HashMap<Uuid, Alert>,
+    /// Since when a subject with an open alert has had no value.
+    pub unseen: HashMap<Uuid, Instant>,
+    /// After a time in which nobody looked: silence then is no news, and no alert begins.
+    pub is_settling: bool,
 }
 
 /// What a look changes.
@@ -86,6 +96,8 @@ pub struct Changes {
     pub open: Vec<Alert>,
     /// Alerts that end.
     pub resolve: Vec<Alert>,
+    /// Subjects with an open alert and no value, and since when.
+    pub unseen: Vec<(Uuid, Instant)>,
 }
 
 /// Whether a rule's condition holds for a value.
@@ -101,18 +113,32 @@ pub fn holds(rule: &Rule, observation: &Observation) -> bool {
     }
 }
 
+/// For so long an alert about samples waits for the next one: what sent them may only have been cut off.
+const UNSEEN_US_MAX: i64 = 300 * SECOND_US;
+
+/// Whether a missing value means nothing yet.
+const fn is_patient(signal: Signal) -> bool {
+    matches!(kind_of(signal), SignalKind::Machine) && !matches!(signal, Signal::VmUnreachable)
+}
+
 /// What a look at an instant changes; `observations` are all values that there are, `next_id` makes the ids of alerts.
 #[must_use]
 pub fn evaluate(rule: &Rule, at: Instant, mut before: Before, observations: &[Observation], next_id: &mut dyn FnMut() -> Uuid) -> Changes {
     let mut changes = Changes::default();
-    for observation in observations.iter().filter(|observation| rule.is_live() && holds(rule, observation)) {
+    let mut seen: HashSet<Uuid> = HashSet::with_capacity(observations.len());
+    for observation in observations {
         let key = observation.subject.key;
+        if !seen.insert(key) || !rule.is_live() || !holds(rule, observation) {
+            continue;
+        }
         if before.open.remove(&key).is_some() {
             continue;
         }
         let waited_since = before.waiting.remove(&key);
         let since = waited_since.unwrap_or(at);
-        if at.0.saturating_sub(since.0) >= i64::from(rule.for_seconds) * SECOND_US {
+        if before.is_settling {
+            changes.forget.extend(waited_since.map(|_| key));
+        } else if at.0.saturating_sub(since.0) >= i64::from(rule.for_seconds) * SECOND_US {
             changes.open.push(alert(rule, since, observation, next_id()));
             changes.forget.extend(waited_since.map(|_| key));
         } else if waited_since.is_none() {
@@ -120,8 +146,14 @@ pub fn evaluate(rule: &Rule, at: Instant, mut before: Before, observations: &[Ob
         }
     }
     changes.forget.extend(before.waiting.into_keys());
-    let resolved = |alert: Alert| Alert { state: AlertState::Resolved, resolved_at: Some(at), ..alert };
-    changes.resolve.extend(before.open.into_values().map(resolved));
+    for (key, alert) in before.open {
+        let unseen_since = before.unseen.get(&key).copied().unwrap_or(at);
+        if rule.is_live() && is_patient(rule.signal) && !seen.contains(&key) && at.0.saturating_sub(unseen_since.0) < UNSEEN_US_MAX {
+            changes.unseen.push((key, unseen_since));
+        } else {
+            changes.resolve.push(Alert { state: AlertState::Resolved, resolved_at: Some(at), ..alert });
+        }
+    }
     changes.resolve.sort_by_key(|alert| (alert.started_at, alert.id));
     changes
 }
@@ -234,6 +266,7 @@ mod tests {
             self.before.waiting.extend(changes.wait.iter().map(|key| (*key, at)));
             self.before.open.retain(|_, open| changes.resolve.iter().all(|ended| ended.id != open.id));
             self.before.open.extend(changes.open.iter().map(|alert| (alert.subject_key, alert.clone())));
+            self.before.unseen = changes.unseen.iter().copied().collect();
             (changes.open.len(), changes.resolve.len())
         }
     }
@@ -257,8 +290,25 @@ mod tests {
     fn without_a_value_or_a_live_rule_nothing_holds() {
         let (live, mut watch) = (rule(Detection::Below, Some(0.5), 0), Watch::default());
         assert_eq!(watch.look(&live, 0, &[seen("a", 0.1), seen("b", 0.2)]), (2, 0));
-        assert_eq!(watch.look(&live, 5, &[seen("a", 0.1)]), (0, 1));
-        assert_eq!(watch.look(&Rule { enabled: false, ..live }, 6, &[seen("a", 0.1)]), (0, 1));
+        assert_eq!(watch.look(&live, 5, &[seen("a", 0.1)]), (0, 0), "b may only be cut off");
+        assert_eq!(watch.look(&live, 200, &[seen("a", 0.1), seen("b", 0.1)]), (0, 0));
+        assert_eq!(watch.look(&live, 205, &[seen("a", 0.1)]), (0, 0));
+        assert_eq!(watch.look(&live, 504, &[seen("a", 0.1)]), (0, 0));
+        assert_eq!(watch.look(&live, 505, &[seen("a", 0.1)]), (0, 1), "5 minutes without b");
+        assert_eq!(watch.look(&Rule { enabled: false, ..live.clone() }, 506, &[seen("a", 0.1)]), (0, 1));
+        let of_executions = Rule { signal: Signal::FailureRatio, ..live };
+        assert_eq!(watch.look(&of_executions, 507, &[seen("a", 0.1)]), (1, 0));
+        assert_eq!(watch.look(&of_executions, 508, &[]), (0, 1), "nothing has run for long");
+    }
+
+    #[test]
+    fn a_subject_counts_once_and_nothing_begins_while_looks_settle() {
+        let (rule, mut watch) = (rule(Detection::Above, Some(0.5), 0), Watch::default());
+        watch.before.is_settling = true;
+        assert_eq!(watch.look(&rule, 0, &[seen("a", 0.9)]), (0, 0));
+        watch.before.is_settling = false;
+        assert_eq!(watch.look(&rule, 1, &[seen("a", 0.9), seen("a", 0.95)]), (1, 0));
+        assert_eq!(watch.look(&rule, 2, &[seen("a", 0.9), seen("a", 0.1)]), (0, 0));
     }
 
     #[test]

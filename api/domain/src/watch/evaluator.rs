@@ -7,13 +7,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use plimsoll_entity::value::label::Detection;
+use plimsoll_entity::value::label::{Detection, Signal};
 use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, SECOND_US};
 use uuid::Uuid;
 
 use super::evaluation::{Before, Changes, Observation, evaluate};
-use super::notification::deliveries;
 use super::rule::Rule;
+use super::rules::{end, tell};
 use super::series::{SeriesKeeper, first_day};
 use super::signals::observe;
 use super::updates::KNOWN_US;
@@ -27,6 +27,12 @@ use crate::store::{Alert, Lease, RuleSubject, SeriesDay, Store, StoreError};
 const LEASE_US: i64 = 20 * SECOND_US;
 /// The right is renewed when less than this is left of it.
 const LEASE_RENEW_US: i64 = LEASE_US / 2;
+/// When nobody has looked for so long, machines may have sent what nobody took.
+const UNWATCHED_US: i64 = 60 * SECOND_US;
+/// Alerts that are open at once at most, of all rules together.
+const ALERTS_OPEN_MAX: usize = 10_000;
+/// Days of series that are gone through before the right to evaluate is looked at again.
+const DAYS_PER_RESTORE: usize = 280;
 /// How often what is old is forgotten.
 const FORGET_EVERY_US: i64 = HOUR_US;
 /// How long alerts are kept after they have ended.
@@ -46,6 +52,10 @@ pub struct Evaluator {
     restored: HashSet<Uuid>,
     noted_at: Instant,
     forgotten_at: Instant,
+    /// Since when subjects with open alerts have had no value.
+    unseen: HashMap<RuleSubject, Instant>,
+    /// Until then silence is no news: nobody looked before, and maybe nobody listened.
+    settles_at: Instant,
 }
 
 impl std::fmt::Debug for Evaluator {
@@ -71,6 +81,8 @@ struct Outcome {
     wait: Vec<(RuleSubject, Instant)>,
     forget: Vec<RuleSubject>,
     days: Vec<SeriesDay>,
+    /// Since when subjects with open alerts have had no value.
+    unseen: HashMap<RuleSubject, Instant>,
 }
 
 impl Outcome {
@@ -80,6 +92,7 @@ impl Outcome {
         self.resolved.extend(changes.resolve);
         self.wait.extend(changes.wait.into_iter().map(|key| (of(key), at)));
         self.forget.extend(changes.forget.into_iter().map(of));
+        self.unseen.extend(changes.unseen.into_iter().map(|(key, since)| (of(key), since)));
     }
 
     const fn is_empty(&self) -> bool {
@@ -102,6 +115,8 @@ impl Evaluator {
             restored: HashSet::new(),
             noted_at: Instant(0),
             forgotten_at: Instant(0),
+            unseen: HashMap::new(),
+            settles_at: Instant(0),
         }
     }
 
@@ -144,12 +159,53 @@ impl Evaluator {
         {
             return Ok(Some(lease));
         }
-        let lease = self.reader.store.lease_take("alerts", self.holder, now, LEASE_US).await?;
-        self.lease = lease.map(|lease| (lease, Instant(now.0 + LEASE_US)));
-        Ok(lease)
+        let taken = self.reader.store.lease_take("alerts", self.holder, now, LEASE_US).await?;
+        if self.lease.map(|(held, _)| held) != taken {
+            // Somebody else has looked meanwhile.
+            self.lose_series();
+        }
+        self.lease = taken.map(|lease| (lease, Instant(now.0 + LEASE_US)));
+        Ok(taken)
+    }
+
+    /// Whether the right is still held, renewed in good time: a look may take long.
+    async fn is_held(&mut self, lease: Lease) -> Result<bool, StoreError> {
+        let now = self.reader.store.clock().now();
+        Ok(self.lease(now).await? == Some(lease))
+    }
+
+    /// Takes up the series of rules that have none in memory yet; whether the right is still held.
+    async fn restore(&mut self, lease: Lease, at: Instant) -> Result<bool, StoreError> {
+        let snapshot = self.reader.store.snapshot().await?;
+        let mut rules = snapshot.alert_rule_list().await?;
+        rules.retain(|rule| rule.is_live() && rule.detection == Detection::Anomaly);
+        let ids: Vec<Uuid> = rules.iter().map(|rule| rule.id).collect();
+        self.series.forget(at, &ids);
+        self.restored.retain(|id| ids.contains(id));
+        rules.retain(|rule| !self.restored.contains(&rule.id));
+        let mut known = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let days = snapshot.alert_series_list(rule.id, first_day(at)).await?;
+            known.push((rule, days));
+        }
+        // Going through the past takes a while, and needs no database.
+        drop(snapshot);
+        for (rule, days) in known {
+            for of_some in days.chunks(DAYS_PER_RESTORE) {
+                self.series.restore(&rule, of_some.to_vec(), at);
+                if !self.is_held(lease).await? {
+                    return Ok(false);
+                }
+            }
+            self.restored.insert(rule.id);
+        }
+        Ok(true)
     }
 
     async fn look(&mut self, lease: Lease, now: Instant) -> Result<Evaluated, BreakdownError> {
+        if !self.restore(lease, now).await? {
+            return Ok(Evaluated::default());
+        }
         let reading = self.reader.begin().await?;
         let at = reading.snapshot.as_of;
         let rules_number = reading.snapshot.alert_rules_number().await?;
@@ -157,9 +213,13 @@ impl Evaluator {
         let observations = observe(&self.reader, &reading, &rules).await?;
         let outcome = self.decide(&reading, &rules, observations).await?;
         drop(reading);
+        if !self.is_held(lease).await? {
+            return Ok(Evaluated::default());
+        }
         let evaluated = Evaluated { opened: outcome.opened.len(), resolved: outcome.resolved.len() };
         let is_forgetting = now.0 - self.forgotten_at.0 >= FORGET_EVERY_US;
-        if outcome.is_empty() && !is_forgetting && at.0 - self.noted_at.0 < NOTED_EVERY_US {
+        self.unseen.clone_from(&outcome.unseen);
+        if outcome.is_empty() && !is_forgetting && (at.0 - self.noted_at.0).abs() < NOTED_EVERY_US {
             return Ok(evaluated);
         }
         if self.write(lease, at, (rules_number, &rules), outcome, is_forgetting).await? {
@@ -174,29 +234,47 @@ impl Evaluator {
         }
     }
 
-    async fn decide(&mut self, reading: &Reading, rules: &[Rule], observations: Vec<Vec<Observation>>) -> Result<Outcome, BreakdownError> {
+    async fn decide(
+        &mut self,
+        reading: &Reading,
+        rules: &[Rule],
+        observations: Vec<Option<Vec<Observation>>>,
+    ) -> Result<Outcome, BreakdownError> {
         let (snapshot, at) = (&reading.snapshot, reading.snapshot.as_of);
+        if snapshot.alerts_evaluated_at().await?.is_some_and(|last| at.0 - last.0 > UNWATCHED_US) {
+            self.settles_at = Instant(at.0 + UNWATCHED_US);
+        }
         let mut before: HashMap<Uuid, Before> = HashMap::new();
         for ((rule, subject), since) in snapshot.alert_wait_list().await? {
             before.entry(rule).or_default().waiting.insert(subject, since);
         }
-        for alert in snapshot.alert_open_list().await? {
+        let open = snapshot.alert_open_list().await?;
+        let mut room = ALERTS_OPEN_MAX.saturating_sub(open.len());
+        for alert in open {
             before.entry(alert.rule_id).or_default().open.insert(alert.subject_key, alert);
         }
-        let ids: Vec<Uuid> = rules.iter().map(|rule| rule.id).collect();
-        self.series.forget(at, &ids);
-        self.restored.retain(|id| ids.contains(id));
+        for ((rule, subject), since) in &self.unseen {
+            before.entry(*rule).or_default().unseen.insert(*subject, *since);
+        }
         let mut outcome = Outcome::default();
-        for (rule, mut observations) in rules.iter().zip(observations) {
+        for (rule, observations) in rules.iter().zip(observations) {
+            let mut before = before.remove(&rule.id).unwrap_or_default();
+            // Nothing can be said of it: what was so is so.
+            let Some(mut observations) = observations else { continue };
             if rule.detection == Detection::Anomaly {
-                if self.restored.insert(rule.id) {
-                    let days = snapshot.alert_series_list(rule.id, first_day(at)).await?;
-                    self.series.restore(rule, days, at);
+                // A rule that has come since the series were taken up is taken up at the next look.
+                if !self.restored.contains(&rule.id) {
+                    continue;
                 }
                 outcome.days.extend(self.series.observe(rule, at, &mut observations));
             }
-            let before = before.remove(&rule.id).unwrap_or_default();
-            outcome.add(rule, at, evaluate(rule, at, before, &observations, &mut || self.ids.next_id()));
+            before.is_settling = rule.signal == Signal::VmUnreachable && at < self.settles_at;
+            let mut changes = evaluate(rule, at, before, &observations, &mut || self.ids.next_id());
+            let refused = changes.open.len().saturating_sub(room);
+            metrics::counter!("plimsoll_alerts_refused_total").increment(refused as u64);
+            changes.open.truncate(room);
+            room -= changes.open.len();
+            outcome.add(rule, at, changes);
         }
         Ok(outcome)
     }
@@ -225,18 +303,10 @@ impl Evaluator {
             tx.alert_series_forget(first_day(at)).await?;
         }
         let Outcome { opened, resolved, .. } = outcome;
-        for alert in &resolved {
-            tx.alert_resolve(alert.id, at).await?;
-        }
+        let mut changed = end(&mut tx, at, resolved).await?;
         tx.alert_open(&opened).await?;
-        let changed = [resolved, opened].concat();
-        let mut number = None;
-        if !changed.is_empty() {
-            let taken = tx.commit_number_take().await?;
-            tx.alert_change_append(taken, at, &changed).await?;
-            tx.webhook_enqueue(&deliveries(&changed, rules, at)).await?;
-            number = Some(taken);
-        }
+        changed.extend(opened);
+        let number = tell(&mut tx, at, &changed, rules).await?;
         tx.commit().await?;
         if let Some(number) = number {
             self.bus.wake(number);

@@ -59,26 +59,43 @@ pub async fn change(
     tx.alert_rule_put(&rule).await?;
     let mut number = None;
     if !rule.is_live() {
-        let open = snapshot.alert_open_list().await?.into_iter().filter(|alert| alert.rule_id == id);
-        let ended: Vec<Alert> = open.map(|alert| Alert { state: AlertState::Resolved, resolved_at: Some(at), ..alert }).collect();
+        let open = snapshot.alert_open_list().await?.into_iter().filter(|alert| alert.rule_id == id).collect();
+        let ended = end(&mut tx, at, open).await?;
+        number = tell(&mut tx, at, &ended, std::slice::from_ref(&rule)).await?;
+    }
+    if rule.deleted_at.is_some() {
         tx.alert_series_drop(id).await?;
-        tx.webhook_enqueue(&deliveries(&ended, std::slice::from_ref(&rule), at)).await?;
-        number = end(&mut tx, at, &ended).await?;
     }
     tx.commit().await?;
     Ok((Some(rule), number))
 }
 
-/// Ends alerts; the number of this commit, when there were any.
-async fn end(tx: &mut WriteTx, at: Instant, ended: &[Alert]) -> Result<Option<u64>, StoreError> {
-    if ended.is_empty() {
+/// Ends alerts: those that were still open, as they are now.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub(super) async fn end(tx: &mut WriteTx, at: Instant, alerts: Vec<Alert>) -> Result<Vec<Alert>, StoreError> {
+    let ids: Vec<Uuid> = alerts.iter().map(|alert| alert.id).collect();
+    // Somebody may have taken one since it was read.
+    let mut ended = tx.alert_resolve(&ids, at).await?;
+    let resolved = |alert: Alert| {
+        let acknowledged_by = ended.remove(&alert.id)?;
+        Some(Alert { state: AlertState::Resolved, resolved_at: Some(at), acknowledged_by, ..alert })
+    };
+    Ok(alerts.into_iter().filter_map(resolved).collect())
+}
+
+/// Tells what this commit changed of alerts, those who follow and those who wait for a notice; its number, when it changed any.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub(super) async fn tell(tx: &mut WriteTx, at: Instant, changed: &[Alert], rules: &[Rule]) -> Result<Option<u64>, StoreError> {
+    if changed.is_empty() {
         return Ok(None);
     }
-    for alert in ended {
-        tx.alert_resolve(alert.id, at).await?;
-    }
+    tx.webhook_enqueue(&deliveries(changed, rules, at)).await?;
     let number = tx.commit_number_take().await?;
-    tx.alert_change_append(number, at, ended).await?;
+    tx.alert_change_append(number, at, changed).await?;
     Ok(Some(number))
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A value is judged once its step is over, and the judgement stands until the next step is. Invariants: what the detectors know is
 //! kept a row a day, so that a new process goes on where the last one stopped; of all rules together at most [`SERIES_MAX`] series are
-//! followed, first come, and those that have told nothing for [`DAYS_KEPT`] days make room. Must not know: the database, thresholds.
+//! followed, of each rule an even share, first come; those that have told nothing for [`DAYS_KEPT`] days make room, where a rule has used
+//! up its share those of [`IDLE_DAYS_MAX`] days. Must not know: the database, thresholds.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,6 +22,8 @@ pub const STEP_US: i64 = 5 * MINUTE_US;
 const STEPS_PER_DAY: usize = (DAY_US / STEP_US) as usize;
 /// Days that a detector is told of.
 pub const DAYS_KEPT: i32 = 28;
+/// Days without a value after which a series makes room for another one of its rule.
+const IDLE_DAYS_MAX: i64 = 2;
 /// Series that are followed at most: a detector may take some 400 KiB.
 pub const SERIES_MAX: usize = 256;
 
@@ -28,6 +31,10 @@ pub const SERIES_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub struct SeriesKeeper {
     followed: HashMap<RuleSubject, Followed>,
+    /// Series of each rule.
+    counts: HashMap<Uuid, usize>,
+    /// Rules that share the room.
+    rules: usize,
 }
 
 /// One series.
@@ -130,10 +137,7 @@ impl SeriesKeeper {
     pub fn restore(&mut self, rule: &Rule, days: Vec<SeriesDay>, at: Instant) {
         for SeriesDay { of, day, points } in days {
             let first = i64::from(day) * STEPS_PER_DAY as i64;
-            if !self.has_room(of) {
-                continue;
-            }
-            let followed = self.followed.entry(of).or_insert_with(|| Followed::new(rule.signal, first));
+            let Some(followed) = self.follow(of, || Followed::new(rule.signal, first)) else { continue };
             for (step, point) in (first..).zip(decode(&points).take(STEPS_PER_DAY)) {
                 if point.is_finite() && step >= followed.step && step < step_of(at) {
                     // What lies between is a gap.
@@ -145,8 +149,25 @@ impl SeriesKeeper {
         }
     }
 
-    fn has_room(&self, of: RuleSubject) -> bool {
-        self.followed.len() < SERIES_MAX || self.followed.contains_key(&of)
+    /// Series that one rule may have.
+    fn share(&self) -> usize {
+        SERIES_MAX / self.rules.max(1)
+    }
+
+    fn is_full(&self, rule: Uuid) -> bool {
+        self.counts.get(&rule).copied().unwrap_or(0) >= self.share()
+    }
+
+    /// The series, if it is followed or there is room for it.
+    fn follow(&mut self, of: RuleSubject, new: impl FnOnce() -> Followed) -> Option<&mut Followed> {
+        if !self.followed.contains_key(&of) {
+            if self.is_full(of.0) {
+                return None;
+            }
+            *self.counts.entry(of.0).or_default() += 1;
+            self.followed.insert(of, new());
+        }
+        self.followed.get_mut(&of)
     }
 
     /// Tells the series of a rule what was observed at an instant, and the observations what was expected: each becomes the mean of the
@@ -160,11 +181,10 @@ impl SeriesKeeper {
         }
         for observation in observations {
             let of = (rule.id, observation.subject.key);
-            if !self.has_room(of) {
+            let Some(followed) = self.follow(of, || Followed::new(rule.signal, step)) else {
                 metrics::counter!("plimsoll_alert_series_refused_total").increment(1);
                 continue;
-            }
-            let followed = self.followed.entry(of).or_insert_with(|| Followed::new(rule.signal, step));
+            };
             followed.sum += observation.value;
             followed.count += 1;
             if let Some((mean, expectation)) = followed.judged {
@@ -174,10 +194,19 @@ impl SeriesKeeper {
         changed
     }
 
-    /// Lets go of series that have told nothing for long, and of those of rules that are not among `rules`.
+    /// Lets go of series that have told nothing for long, and of those of rules that are not among `rules`, who share the room.
     pub fn forget(&mut self, at: Instant, rules: &[Uuid]) {
-        let oldest = step_of(at) - i64::from(DAYS_KEPT) * STEPS_PER_DAY as i64;
-        self.followed.retain(|(rule, _), followed| followed.told_at >= oldest && rules.contains(rule));
+        self.rules = rules.len();
+        let oldest = |days: i64| step_of(at) - days * STEPS_PER_DAY as i64;
+        let full: Vec<Uuid> = rules.iter().copied().filter(|rule| self.is_full(*rule)).collect();
+        self.followed.retain(|(rule, _), followed| {
+            let days = if full.contains(rule) { IDLE_DAYS_MAX } else { DAYS_KEPT.into() };
+            followed.told_at >= oldest(days) && rules.contains(rule)
+        });
+        self.counts.clear();
+        for (rule, _) in self.followed.keys() {
+            *self.counts.entry(*rule).or_default() += 1;
+        }
     }
 }
 
@@ -261,11 +290,15 @@ mod tests {
         let mut keeper = SeriesKeeper::default();
         let subject = |number: usize| Subject::new(number.to_string(), vec![("n".to_owned(), number.to_string())]);
         let mut many: Vec<_> = (0..SERIES_MAX + 10).map(|number| Observation { subject: subject(number), ..seen(1.0) }).collect();
+        keeper.forget(Instant(0), &[rule().id, Uuid::from_u128(8)]);
         keeper.observe(&rule(), Instant(0), &mut many);
-        assert_eq!(keeper.followed.len(), SERIES_MAX);
+        assert_eq!(keeper.followed.len(), SERIES_MAX / 2, "the other rule has its share");
         keeper.forget(Instant(DAY_US), &[rule().id]);
-        assert_eq!(keeper.followed.len(), SERIES_MAX);
-        keeper.forget(Instant(30 * DAY_US), &[rule().id]);
-        assert!(keeper.followed.is_empty());
+        keeper.observe(&rule(), Instant(DAY_US), &mut many[..10]);
+        assert_eq!(keeper.followed.len(), SERIES_MAX / 2);
+        keeper.observe(&rule(), Instant(DAY_US), &mut many);
+        assert_eq!(keeper.followed.len(), SERIES_MAX, "alone it has everything");
+        keeper.forget(Instant(4 * DAY_US), &[rule().id]);
+        assert!(keeper.followed.is_empty(), "all have been idle, and others want their places");
     }
 }

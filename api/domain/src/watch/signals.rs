@@ -32,40 +32,57 @@ pub const SUBJECTS_MAX: usize = 1_000;
 const MACHINES_MAX: usize = 50_000;
 /// A sample is fresh for 3 of its intervals, and at least for so long.
 const FRESH_US_MIN: i64 = 60 * SECOND_US;
+/// A sample of a GPU is fresh for so long where its machine tells no interval.
+const GPU_FRESH_US: i64 = 300 * SECOND_US;
 
-/// The observations of each rule, in the order of the rules.
+/// The observations of each rule, in the order of the rules; none for a rule of which nothing can be said just now.
 ///
 /// # Errors
-/// [`BreakdownError`] when the store fails.
-pub async fn observe(reader: &Reader, reading: &Reading, rules: &[Rule]) -> Result<Vec<Vec<Observation>>, BreakdownError> {
+/// [`BreakdownError::Store`] when the store fails.
+pub async fn observe(reader: &Reader, reading: &Reading, rules: &[Rule]) -> Result<Vec<Option<Vec<Observation>>>, BreakdownError> {
     let has = |kind: SignalKind| rules.iter().any(|rule| kind_of(rule.signal) == kind);
     let machines = if has(SignalKind::Machine) { Machines::read(reading).await? } else { Machines::default() };
-    let mut executions: HashMap<&[Dimension], Vec<(Subject, ExecutionFigures)>> = HashMap::new();
-    let mut loads: HashMap<&[Dimension], Vec<(Subject, f64)>> = HashMap::new();
+    let mut executions: HashMap<&[Dimension], Option<Vec<(Subject, ExecutionFigures)>>> = HashMap::new();
+    let mut loads: HashMap<&[Dimension], Option<Vec<(Subject, f64)>>> = HashMap::new();
     for rule in rules {
         let by = rule.by.as_slice();
         match kind_of(rule.signal) {
             SignalKind::Execution if !executions.contains_key(by) => {
-                executions.insert(by, execution_figures(reader, reading, by).await?);
+                executions.insert(by, said(execution_figures(reader, reading, by).await, rule)?);
             }
             SignalKind::Load if !loads.contains_key(by) => {
-                loads.insert(by, hit_ratios(reader, reading, by).await?);
+                loads.insert(by, said(hit_ratios(reader, reading, by).await, rule)?);
             }
             _ => {}
         }
     }
     let seen = |subject: &Subject, value: f64| Observation { subject: subject.clone(), value, expectation: None };
     let of_rule = |rule: &Rule| match kind_of(rule.signal) {
-        SignalKind::Machine => machines.observations(rule.signal, reading.snapshot.as_of),
+        SignalKind::Machine => Some(machines.observations(rule.signal, reading.snapshot.as_of)),
         SignalKind::Execution => {
-            let rows = executions.get(rule.by.as_slice()).into_iter().flatten();
-            rows.filter_map(|(subject, figures)| Some(seen(subject, value_of(rule.signal, figures)?))).collect()
+            let rows = executions.get(rule.by.as_slice())?.as_ref()?.iter();
+            Some(rows.filter_map(|(subject, figures)| Some(seen(subject, value_of(rule.signal, figures)?))).collect())
         }
-        SignalKind::Load => loads.get(rule.by.as_slice()).into_iter().flatten().map(|(subject, ratio)| seen(subject, *ratio)).collect(),
+        SignalKind::Load => {
+            let rows = loads.get(rule.by.as_slice())?.as_ref()?.iter();
+            Some(rows.map(|(subject, ratio)| seen(subject, *ratio)).collect())
+        }
         // What nobody has priced costs nobody knows what.
-        SignalKind::Cost => Vec::new(),
+        SignalKind::Cost => Some(Vec::new()),
     };
     Ok(rules.iter().map(of_rule).collect())
+}
+
+/// What was found; none where the question of one rule cannot be answered, which must not keep the others from theirs.
+fn said<T>(found: Result<T, BreakdownError>, rule: &Rule) -> Result<Option<T>, BreakdownError> {
+    match found {
+        Err(BreakdownError::Store(error)) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(rule = %rule.id, error = &error as &dyn std::error::Error, "cannot evaluate an alert rule");
+            Ok(None)
+        }
+        Ok(found) => Ok(Some(found)),
+    }
 }
 
 /// The window of executions and loads that a reading looks at.
@@ -100,12 +117,14 @@ async fn subjects(reading: &Reading, by: &[Dimension], keys: &[RowKey], all: &st
     let ids: Vec<_> = keys.iter().map(|key| key.ids).collect();
     let texts = key_texts(reading.sources(), by, &ids).await?;
     let names: Vec<String> = by.iter().map(|dimension| dimension.wire().unwrap_or_default().to_lowercase()).collect();
-    let subject = |texts: Vec<Option<String>>| {
+    let subject = |(key, texts): (&RowKey, Vec<Option<String>>)| {
         let labels: Vec<(String, String)> = names.iter().cloned().zip(texts.into_iter().map(Option::unwrap_or_default)).collect();
         let parts: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        Subject::new(if parts.is_empty() { all.to_owned() } else { parts.join(", ") }, labels)
+        // Names may look alike, ids do not.
+        let identity: Vec<u8> = by.iter().zip(key.ids).flat_map(|(dimension, id)| [&[*dimension as u8][..], &id.to_le_bytes()].concat()).collect();
+        Subject::identified(if parts.is_empty() { all.to_owned() } else { parts.join(", ") }, labels, &identity)
     };
-    Ok(texts.into_iter().map(subject).collect())
+    Ok(keys.iter().zip(texts).map(subject).collect())
 }
 
 /// The value of a signal of executions; none where there is none.
@@ -140,8 +159,14 @@ impl Machines {
             samples.iter().map(|sample| (sample.vm_id, LastSample { at: sample.at, interval_seconds: sample.interval_seconds })).collect();
         let known: BTreeSet<u32> = last.keys().copied().chain(reading.fleet.machines().map(|(vm, _)| vm)).collect();
         let of = |vm: u32| presence(reading.fleet.machine(vm).map(|machine| &machine.timeline), last.get(&vm).copied(), as_of);
-        let present: BTreeMap<u32, Presence> =
+        let mut present: BTreeMap<u32, Presence> =
             known.into_iter().map(|vm| (vm, of(vm))).filter(|(_, presence)| *presence != Presence::Absent).collect();
+        // Machines of which only GPUs are sampled: nobody knows how often, so that silence says nothing.
+        for (vm, at) in reading.snapshot.latest_gpu_only_list().await? {
+            if as_of.0.saturating_sub(at.0) < GPU_FRESH_US && reading.fleet.machine(vm).is_none_or(|machine| machine.timeline.is_empty()) {
+                present.insert(vm, Presence::Running);
+            }
+        }
         let ids: Vec<u32> = present.keys().copied().collect();
         let names = reading.sources().catalog.names(&reading.snapshot, &ids).await?;
         let gpus = reading.snapshot.latest_gpu_sample_list(None).await?;
@@ -164,8 +189,11 @@ impl Machines {
             }
             _ => {
                 let intervals: HashMap<u32, f64> = self.samples.iter().map(|sample| (sample.vm_id, sample.interval_seconds)).collect();
-                let interval = |gpu: &LatestGpuSample| intervals.get(&gpu.sample.vm_id).copied().unwrap_or(0.0);
-                let fresh = self.gpus.iter().filter(|gpu| is_fresh(gpu.sample.at, interval(gpu), as_of));
+                let is_fresh = |gpu: &&LatestGpuSample| match intervals.get(&gpu.sample.vm_id) {
+                    Some(interval) => is_fresh(gpu.sample.at, *interval, as_of),
+                    None => as_of.0.saturating_sub(gpu.sample.at.0) < GPU_FRESH_US,
+                };
+                let fresh = self.gpus.iter().filter(is_fresh);
                 let of = |found: &LatestGpuSample| Some((gpu(&self.name(found.sample.vm_id)?, found.gpu), of_gpu(signal, found)?));
                 fresh.filter_map(of).map(observation).collect()
             }

@@ -71,9 +71,12 @@ impl AlertMutation {
             return Ok(Some(refused(errors)));
         }
         let mut faulty = Vec::new();
+        let given = given(&patch);
         let patched = |rule: Rule| {
             let rule = patch_rule(rule, patch);
             faulty = faults("patch", &rule, writing);
+            // What stays as it is cannot be wrong now.
+            faulty.retain(|error| error.field.get(1).is_some_and(|field| given.contains(&field.as_str())));
             faulty.is_empty().then_some(rule)
         };
         let changed = change_rule(ctx, &id, patched).await?;
@@ -179,6 +182,19 @@ fn patch_rule(rule: Rule, patch: AlertRulePatch) -> Rule {
         webhook_url: or_stays(patch.webhook_url, rule.webhook_url),
         ..rule
     }
+}
+
+/// The fields that a patch names.
+fn given(patch: &AlertRulePatch) -> Vec<&'static str> {
+    let fields = [
+        ("name", patch.name.is_undefined()),
+        ("threshold", patch.threshold.is_undefined()),
+        ("forSeconds", patch.for_seconds.is_undefined()),
+        ("severity", patch.severity.is_undefined()),
+        ("enabled", patch.enabled.is_undefined()),
+        ("webhookUrl", patch.webhook_url.is_undefined()),
+    ];
+    fields.into_iter().filter(|(_, is_absent)| !is_absent).map(|(field, _)| field).collect()
 }
 
 /// What a patch takes away that a rule must have.

@@ -170,7 +170,7 @@ pub struct FleetHealth {
     as_of: DateTime,
     /// The verdict.
     status: HealthStatus,
-    /// Machines that are there: in a life that has not ended, or sampled in the last day when no event told a state of them.
+    /// Machines that are there: in a life that has not ended, or sampled in the last week when no event told a state of them.
     vms: UInt53,
     /// Of them those that are RUNNING and not silent.
     running: UInt53,
@@ -244,7 +244,7 @@ pub struct AlertRuleInput {
     /// Whether it is evaluated.
     #[graphql(default = true)]
     pub enabled: bool,
-    /// Where its alerts are sent, http or https; null: nowhere.
+    /// Where its alerts are sent when they begin and end: an http or https URL of at most 2,000 characters without user, password or fragment, to a private address only where the server allows it; null: nowhere.
     pub webhook_url: Option<String>,
 }
 
@@ -261,7 +261,7 @@ pub struct AlertRulePatch {
     pub severity: MaybeUndefined<Severity>,
     /// Whether it is evaluated.
     pub enabled: MaybeUndefined<bool>,
-    /// Where its alerts are sent; null: nowhere.
+    /// Where its alerts are sent, as when it was made; what is under way goes where it was to go. Null: nowhere.
     pub webhook_url: MaybeUndefined<String>,
 }
 
@@ -291,7 +291,7 @@ impl UserError {
 /// What became of a change of a rule.
 #[derive(SimpleObject, Clone, Debug)]
 pub struct AlertRulePayload {
-    /// The rule, as it is now; after its deletion as it was. Null when there are errors.
+    /// The rule, as it is now; after its deletion as it was, no longer enabled. Null when there are errors.
     pub alert_rule: Option<AlertRule>,
     /// What has to be put right; empty when it was done.
     pub user_errors: Vec<UserError>,
