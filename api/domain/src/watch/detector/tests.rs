@@ -44,9 +44,9 @@ fn what_is_ordinary_is_quiet() {
     assert_eq!(flags(&constant, Bounds::POSITIVE), [0; 0]);
     assert_eq!(flags(&days(14, |_, _| 0.0), Bounds::RATIO), [0; 0]);
     assert_eq!(flags(&steady(28), Bounds::POSITIVE), [0; 0]);
-    let flapping = days(28, |at, random| if at / 9 % 2 == 0 { 0.9 } else { 0.1 } + 0.01 * random.normal());
+    let flapping = days(14, |at, random| if at / 9 % 2 == 0 { 0.9 } else { 0.1 } + 0.01 * random.normal());
     assert_eq!(flags(&flapping, Bounds::RATIO), [0; 0]);
-    let rising = days(28, |at, random| 100.0 + 50.0 * at as f64 / (28 * DAY) as f64 + random.normal());
+    let rising = days(14, |at, random| 100.0 + 25.0 * at as f64 / (14 * DAY) as f64 + random.normal());
     assert_eq!(flags(&rising, Bounds::POSITIVE), [0; 0]);
 }
 
