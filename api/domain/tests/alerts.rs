@@ -222,6 +222,56 @@ async fn failures_alert_by_key_and_a_change_of_the_rule_ends_them(database: Data
     world.end().await;
 }
 
+/// Two keys may be written alike; somebody may take an alert while it ends; who looks again after a while lets machines come back first.
+async fn what_looks_alike_and_comes_between_is_told_apart(database: Database) {
+    let mut world = World::new(database).await;
+    world.rule(Signal::FailureRatio, Some(0.5), 0, &[Dimension::Combination]).await;
+    let at = world.clock.now().to_rfc3339();
+    for kind in ["LORA", "CONTROLNET"] {
+        let checkpoints = json!([{ "kind": kind, "name": "anime", "version": "3" }]);
+        let event = json!({ "type": "execution", "model": "sdxl", "checkpoints": checkpoints, "startedAt": at, "finishedAt": at, "outcome": "FAILED", "errorType": "OOM" });
+        world.send(event).await;
+    }
+    world.pass(1);
+    assert_eq!(world.look().await, (2, 0));
+    let alerts = world.alerts(None).await;
+    assert_eq!(alerts[0].subject, alerts[1].subject);
+    let from = world.position().await;
+    acknowledge(&world.store, alerts[0].id, "kim", world.clock.now()).await.unwrap();
+    world.pass(400);
+    assert_eq!(world.look().await, (0, 2));
+    let snapshot = world.store.snapshot().await.unwrap();
+    let told = updates(&snapshot, Signal::ALL, Some(&[AlertState::Resolved]), from).await.unwrap().updates;
+    let mut taken: Vec<Option<String>> = told.into_iter().map(|(_, alert)| alert.acknowledged_by).collect();
+    taken.sort();
+    assert_eq!(taken, [None, Some("kim".to_owned())]);
+    drop(snapshot);
+
+    world.rule(Signal::VmUnreachable, None, 0, &[]).await;
+    world.send(json!({ "type": "vmState", "vm": "a", "at": world.clock.now().to_rfc3339(), "state": "RUNNING" })).await;
+    world.sample("a", 0.1).await;
+    world.look().await;
+    // Nobody looks for ten minutes: the service was down, and what the machine sent is still on its way.
+    world.pass(600);
+    assert_eq!(world.look().await, (0, 0));
+    world.pass(59);
+    assert_eq!(world.look().await, (0, 0));
+    world.pass(2);
+    assert_eq!(world.look().await, (1, 0), "it has had its minute");
+    world.end().await;
+}
+
+async fn a_gpu_alone_is_looked_at(database: Database) {
+    let mut world = World::new(database).await;
+    world.rule(Signal::GpuTemperatureCelsius, Some(80.0), 0, &[]).await;
+    let at = world.clock.now().to_rfc3339();
+    world.send(json!({ "type": "gpuSample", "vm": "pod", "gpu": 1, "at": at, "temperatureCelsius": 91.5 })).await;
+    world.pass(120);
+    assert_eq!(world.look().await, (1, 0));
+    assert_eq!(world.alerts(None).await[0].subject, "pod GPU 1");
+    world.end().await;
+}
+
 async fn two_processes_evaluate_once(database: Database) {
     let mut world = World::new(database).await;
     let mut other = evaluator(&world.store, &world.bus);
@@ -279,6 +329,8 @@ async fn pages_go_both_ways_and_what_is_old_is_forgotten(database: Database) {
     drop(snapshot);
     // Nothing comes for 6 days: the alerts end, and a week later nobody remembers their changes.
     world.pass(6 * 86_400);
+    assert_eq!(world.look().await, (0, 0), "what sends samples may only have been cut off");
+    world.pass(300);
     assert_eq!(world.look().await, (0, 3));
     assert_eq!(world.told(from).await.len(), 6);
     world.pass(8 * 86_400);
@@ -340,6 +392,8 @@ on_both! {
     142 failures_alert_by_key_and_a_change_of_the_rule_ends_them failures_on_sqlite failures_on_postgres;
     143 two_processes_evaluate_once once_on_sqlite once_on_postgres;
     144 pages_go_both_ways_and_what_is_old_is_forgotten pages_on_sqlite pages_on_postgres;
+    146 what_looks_alike_and_comes_between_is_told_apart alike_on_sqlite alike_on_postgres;
+    147 a_gpu_alone_is_looked_at gpu_alone_on_sqlite gpu_alone_on_postgres;
     145 an_anomaly_tells_what_was_expected anomaly_on_sqlite anomaly_on_postgres;
 }
 

@@ -164,7 +164,8 @@ impl WriteTx {
         let forgotten = "DELETE FROM alert_change WHERE number <= (SELECT value FROM counter WHERE name = 'alert_changes_forgotten')";
         self.execute(forgotten, &[]).await?;
         self.execute("DELETE FROM alert WHERE resolved_at < ?", &[Value::Int(alerts_before.0)]).await?;
-        let unnamed = "DELETE FROM alert_rule WHERE deleted_at < ? AND NOT EXISTS (SELECT 1 FROM alert WHERE alert.rule_id = alert_rule.id)";
+        let unnamed =
+            "DELETE FROM alert_rule WHERE deleted_at < ? AND NOT EXISTS (SELECT 1 FROM alert WHERE alert.rule_id = alert_rule.id)";
         self.execute(unnamed, &[Value::Int(alerts_before.0)]).await.map(|_| ())
     }
 

@@ -121,7 +121,8 @@ async fn subjects(reading: &Reading, by: &[Dimension], keys: &[RowKey], all: &st
         let labels: Vec<(String, String)> = names.iter().cloned().zip(texts.into_iter().map(Option::unwrap_or_default)).collect();
         let parts: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
         // Names may look alike, ids do not.
-        let identity: Vec<u8> = by.iter().zip(key.ids).flat_map(|(dimension, id)| [&[*dimension as u8][..], &id.to_le_bytes()].concat()).collect();
+        let identity: Vec<u8> =
+            by.iter().zip(key.ids).flat_map(|(dimension, id)| [&[*dimension as u8][..], &id.to_le_bytes()].concat()).collect();
         Subject::identified(if parts.is_empty() { all.to_owned() } else { parts.join(", ") }, labels, &identity)
     };
     Ok(keys.iter().zip(texts).map(subject).collect())
