@@ -29,4 +29,5 @@ pub fn describe_metrics() {
     metrics::describe_counter!("plimsoll_ingest_events_total", "Events that reached the writer, by what became of them.");
     metrics::describe_histogram!("plimsoll_ingest_commit_duration_seconds", "Time that one group of requests took to be durable.");
     live::describe_metrics();
+    watch::describe_metrics();
 }

@@ -271,7 +271,9 @@ impl Evaluator {
             before.is_settling = rule.signal == Signal::VmUnreachable && at < self.settles_at;
             let mut changes = evaluate(rule, at, before, &observations, &mut || self.ids.next_id());
             let refused = changes.open.len().saturating_sub(room);
-            metrics::counter!("plimsoll_alerts_refused_total").increment(refused as u64);
+            if refused > 0 {
+                metrics::counter!("plimsoll_alerts_refused_total").increment(refused as u64);
+            }
             changes.open.truncate(room);
             room -= changes.open.len();
             outcome.add(rule, at, changes);

@@ -22,3 +22,12 @@ pub mod signals;
 mod sizes;
 pub mod updates;
 pub mod webhook_url;
+
+/// Describes what this module counts.
+pub(crate) fn describe_metrics() {
+    metrics::describe_counter!("plimsoll_alerts_refused_total", "Alerts that did not begin because too many are open.");
+    metrics::describe_counter!(
+        "plimsoll_alert_series_refused_total",
+        "Observations that no detector follows because too many series are followed."
+    );
+}

@@ -44,7 +44,7 @@ impl AvailabilityStats {
         ms(self.figures.maintenance_us)
     }
 
-    /// up / (up + down), 0 to 1; null when the machines were neither.
+    /// Up / (up + down), 0 to 1; null when the machines were neither.
     async fn availability_ratio(&self) -> Option<f64> {
         self.figures.availability_ratio()
     }

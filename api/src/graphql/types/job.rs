@@ -171,7 +171,7 @@ impl JobStats {
         self.0.failure_ratio()
     }
 
-    /// retries / attempts; null without attempts.
+    /// Retries / attempts; null without attempts.
     async fn retry_ratio(&self) -> Option<f64> {
         self.0.retry_ratio()
     }

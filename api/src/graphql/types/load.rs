@@ -159,7 +159,7 @@ impl LoadStats {
         self.0.cache_misses().into()
     }
 
-    /// cacheHits / loads, 0 to 1; null without loads.
+    /// Cache hits / loads, 0 to 1; null without loads.
     async fn hit_ratio(&self) -> Option<f64> {
         self.0.hit_ratio()
     }

@@ -37,7 +37,7 @@ pub struct ActivityStats {
     active_ms: UInt53,
     /// Of it, the rest, ms.
     idle_ms: UInt53,
-    /// idle / running, 0 to 1; null without RUNNING time.
+    /// Idle / running time, 0 to 1; null without RUNNING time.
     idle_ratio: Option<f64>,
 }
 

@@ -22,7 +22,7 @@ pub struct SwitchStats {
     switches: UInt53,
     /// Those that were the first on their GPU in a life of the machine: neither switched nor unswitched.
     cold_starts: UInt53,
-    /// switches / (executions - coldStarts), 0 to 1; null when there are none.
+    /// Switches / (executions - coldStarts), 0 to 1; null when there are none.
     switch_ratio: Option<f64>,
     /// Switches over the hours of the window.
     switches_per_hour: f64,
