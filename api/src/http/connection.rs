@@ -1,5 +1,6 @@
-//! The TCP stream under a connection, with two manners that hyper does not have.
+//! The TCP stream under a connection, with three manners that hyper does not have.
 //!
+//! The head that opens a WebSocket spells `Sec-WebSocket-…` as RFC 6455 does: names have no case, but Python's gql looks for these letters.
 //! A client that does not read what it is sent is cut off after `limits.write_stall_ms`. And when we close first (a refused upload, a head
 //! that is too large), the rest of what the client sends is read and thrown away for a moment: closing with unread bytes would reset
 //! the connection, and the client might never see its answer.
@@ -73,11 +74,16 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = self.stream()?.poll_write(context, bytes);
+        let respelled = respelled(bytes);
+        let written = self.stream()?.poll_write(context, respelled.as_deref().unwrap_or(bytes));
         self.watch(written, context)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if let Some(head) = parts.first().and_then(|part| respelled(part)) {
+            let written = self.stream()?.poll_write(context, &head);
+            return self.watch(written, context);
+        }
         let written = self.stream()?.poll_write_vectored(context, parts);
         self.watch(written, context)
     }
@@ -111,6 +117,23 @@ impl Drop for ClientStream {
     }
 }
 
+/// The head that opens a WebSocket, spelled as RFC 6455 does; none for anything else. It is as long as before.
+fn respelled(bytes: &[u8]) -> Option<Vec<u8>> {
+    const OPENS: &[u8] = b"HTTP/1.1 101 ";
+    const FROM: &[u8] = b"\r\nSec-Websocket-";
+    const TO: &[u8] = b"\r\nSec-WebSocket-";
+    if !bytes.starts_with(OPENS) {
+        return None;
+    }
+    let mut head = bytes.to_vec();
+    let mut at = 0;
+    while let Some(found) = head[at..].windows(FROM.len()).position(|window| window == FROM) {
+        at += found;
+        head[at..at + TO.len()].copy_from_slice(TO);
+    }
+    Some(head)
+}
+
 async fn linger(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
     let mut buffer = vec![0; 16 * 1024];
@@ -122,4 +145,19 @@ async fn linger(mut stream: TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_head_of_a_websocket_is_spelled_anew() {
+        let head = b"HTTP/1.1 101 Switching Protocols\r\nSec-Websocket-Accept: x\r\nSec-Websocket-Protocol: graphql-transport-ws\r\n\r\n";
+        let spelled = String::from_utf8(respelled(head).unwrap()).unwrap();
+        assert_eq!(spelled.matches("\r\nSec-WebSocket-").count(), 2);
+        assert_eq!(spelled.to_lowercase().as_bytes(), head.to_ascii_lowercase());
+        assert!(respelled(b"HTTP/1.1 200 OK\r\nSec-Websocket-Accept: x\r\n\r\n").is_none());
+        assert!(respelled(b"").is_none());
+    }
 }

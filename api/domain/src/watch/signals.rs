@@ -35,6 +35,9 @@ const FRESH_US_MIN: i64 = 60 * SECOND_US;
 /// A sample of a GPU is fresh for so long where its machine tells no interval.
 const GPU_FRESH_US: i64 = 300 * SECOND_US;
 
+/// What was found for each key; none where nothing can be said just now.
+type Rows<T> = Option<Vec<(Subject, T)>>;
+
 /// The observations of each rule, in the order of the rules; none for a rule of which nothing can be said just now.
 ///
 /// # Errors
@@ -42,8 +45,8 @@ const GPU_FRESH_US: i64 = 300 * SECOND_US;
 pub async fn observe(reader: &Reader, reading: &Reading, rules: &[Rule]) -> Result<Vec<Option<Vec<Observation>>>, BreakdownError> {
     let has = |kind: SignalKind| rules.iter().any(|rule| kind_of(rule.signal) == kind);
     let machines = if has(SignalKind::Machine) { Machines::read(reading).await? } else { Machines::default() };
-    let mut executions: HashMap<&[Dimension], Option<Vec<(Subject, ExecutionFigures)>>> = HashMap::new();
-    let mut loads: HashMap<&[Dimension], Option<Vec<(Subject, f64)>>> = HashMap::new();
+    let mut executions: HashMap<&[Dimension], Rows<ExecutionFigures>> = HashMap::new();
+    let mut loads: HashMap<&[Dimension], Rows<f64>> = HashMap::new();
     for rule in rules {
         let by = rule.by.as_slice();
         match kind_of(rule.signal) {
