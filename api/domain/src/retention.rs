@@ -90,6 +90,16 @@ impl RetentionWorker {
         drop(snapshot);
         let mut tx = self.store.begin_write().await?;
         tx.lease_check(lease).await?;
+        tx.kept_lock().await?;
+        // Taken under the lock: nobody adds rows from here on, and what came since the first look is marked in it.
+        let locked = self.store.snapshot().await?;
+        if !self.is_derived(&locked, since, now).await? {
+            tracing::info!(before = %since, "rows came late while a horizon was to move");
+            drop(locked);
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        drop(locked);
         tx.kept_since_raise(kind, since, now).await?;
         tx.commit().await?;
         Ok(true)

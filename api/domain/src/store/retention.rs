@@ -135,12 +135,19 @@ impl WriteTx {
         })))
     }
 
-    /// Moves a horizon forward, when nobody is adding rows.
+    /// Waits until nobody is adding rows; nobody does until the transaction ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] from the database.
+    pub async fn kept_lock(&mut self) -> Result<(), StoreError> {
+        self.lock(LOCK).await
+    }
+
+    /// Moves a horizon forward, under [`Self::kept_lock`].
     ///
     /// # Errors
     /// [`StoreError::Write`] from the database.
     pub async fn kept_since_raise(&mut self, kind: RawKind, since: Instant, now: Instant) -> Result<(), StoreError> {
-        self.lock(LOCK).await?;
         let raise = "UPDATE counter SET value = ? WHERE name = ? AND value < ?";
         self.execute(raise, &[Value::Int(since.0), Value::Text(kind.counter().to_owned()), Value::Int(since.0)]).await?;
         self.execute("UPDATE counter SET value = ? WHERE name = 'kept_since_set_at'", &[Value::Int(now.0)]).await.map(|_| ())
