@@ -97,6 +97,44 @@ pub fn history(key: Uuid, attempts: &[Attempt], changes: &[JobChange]) -> Option
     Some(History { job: ToldJob { job, fact: fact(key, attempts) }, is_told: !changes.is_empty() || attempts.len() > 1 })
 }
 
+/// A job of which the table knows attempts or changes that are gone: what is left, put together with what stands there. What came after
+/// the last attempt that stands there is new; what came late before it adds nothing.
+#[must_use]
+pub fn continued(stored: ToldJob, left: ToldJob, attempts: &[Attempt]) -> ToldJob {
+    let is_later = left.job.changed_at >= stored.job.changed_at;
+    let known = stored.job;
+    let latest = if is_later { left.job.clone() } else { known.clone() };
+    let job = Job {
+        name: known.name.into_iter().chain(left.job.name).min(),
+        attempts: known.attempts.max(left.job.attempts),
+        queued_at: known.queued_at.or(left.job.queued_at),
+        started_at: known.started_at.or(left.job.started_at),
+        ..latest
+    };
+    let fact = match (stored.fact, left.fact) {
+        (Some(stored), Some(left)) => {
+            let new = || attempts.iter().filter(|attempt| attempt.finished_at > stored.finished_at);
+            let new_us = new().map(|attempt| attempt.finished_at.0 - attempt.started_at.0).fold(0, i64::saturating_add);
+            let executions = left.executions.max(stored.executions.saturating_add(new().count() as u32));
+            let processing_us = left.processing_us.max(stored.processing_us.saturating_add(new_us));
+            let queue_us = stored.queue_us;
+            let last = if left.finished_at >= stored.finished_at { left } else { stored };
+            Some(JobFact { executions, processing_us, queue_us, ..last })
+        }
+        (stored, left) => stored.or(left),
+    };
+    let attempts = job.attempts.max(fact.as_ref().map_or(0, |fact| fact.executions as i32));
+    ToldJob { job: Job { attempts, ..job }, fact }
+}
+
+/// Whether anything of a job lies before an instant.
+#[must_use]
+pub fn reaches_before(told: &ToldJob, since: Instant) -> bool {
+    let job = &told.job;
+    let finished_at = told.fact.as_ref().map(|fact| fact.finished_at);
+    [Some(job.changed_at), job.queued_at, job.started_at, job.finished_at, finished_at].into_iter().flatten().any(|at| at < since)
+}
+
 fn first(attempts: &[Attempt]) -> Option<&Attempt> {
     attempts.iter().min_by_key(|attempt| (attempt.attempt, attempt.started_at, attempt.id))
 }
@@ -192,6 +230,19 @@ mod tests {
         let done = history(Uuid::nil(), &[attempt(2, 1, 10, 20, Outcome::Cancelled)], &[queued]).unwrap().job.job;
         assert_eq!((done.state, done.queued_at, done.finished_at), (JobState::Cancelled, Some(Instant(3)), Some(Instant(20))));
         assert_eq!(history(Uuid::nil(), &[], &[]), None);
+    }
+
+    #[test]
+    fn a_job_keeps_what_is_gone() {
+        let gone = [attempt(1, 1, 10, 20, Outcome::Failed), attempt(2, 2, 30, 45, Outcome::Failed)];
+        let stored = history(Uuid::nil(), &gone, &[]).unwrap().job;
+        assert!(reaches_before(&stored, Instant(15)) && !reaches_before(&stored, Instant(3)));
+        let new = [attempt(3, 3, 60, 70, Outcome::Succeeded)];
+        let left = history(Uuid::nil(), &new, &[]).unwrap().job;
+        let all = history(Uuid::nil(), &[gone.to_vec(), new.to_vec()].concat(), &[]).unwrap().job;
+        let once = continued(stored, left.clone(), &new);
+        assert_eq!(once, all);
+        assert_eq!(continued(once, left, &new), all, "worked out again it is the same");
     }
 
     #[test]

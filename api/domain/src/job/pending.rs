@@ -9,8 +9,8 @@ use plimsoll_entity::value::time::{Instant, Window};
 use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
-use super::history::{History, history};
-use crate::store::{Attempt, DerivedKind, JobChange, JobFact, JobMarks, Snapshot, StoreError};
+use super::history::{History, continued, history, reaches_before};
+use crate::store::{Attempt, DerivedKind, JobChange, JobFact, JobMarks, Snapshot, StoreError, ToldJob};
 
 /// Jobs that an answer works out for itself; the worker keeps the marks far below.
 pub const MARKED_JOBS_MAX: usize = 100_000;
@@ -58,12 +58,27 @@ pub async fn work_out(snapshot: &Snapshot, keys: &[Uuid]) -> Result<Worked, Stor
         for change in snapshot.job_change_list(step).await? {
             told.entry(change.job_key).or_default().1.push(change);
         }
+        let mut cut = cut_jobs(snapshot, told.keys().copied()).await?;
         for (key, (attempts, changes)) in told {
             worked.days.extend(attempts.iter().map(|attempt| attempt.finished_at.day()));
-            worked.jobs.extend(history(key, &attempts, &changes));
+            let Some(left) = history(key, &attempts, &changes) else { continue };
+            worked.jobs.push(match cut.remove(&key) {
+                Some(stored) => History { job: continued(stored, left.job, &attempts), is_told: true },
+                None => left,
+            });
         }
     }
     Ok(worked)
+}
+
+/// Jobs as the table has them, where some of what they were made of may be gone.
+async fn cut_jobs(snapshot: &Snapshot, keys: impl Iterator<Item = Uuid>) -> Result<FxHashMap<Uuid, ToldJob>, StoreError> {
+    let since = snapshot.kept().facts_since;
+    if since == Instant(0) {
+        return Ok(FxHashMap::default());
+    }
+    let stored = snapshot.told_job_list(&keys.collect::<Vec<_>>()).await?;
+    Ok(stored.into_iter().filter(|told| reaches_before(told, since)).map(|told| (told.job.key, told)).collect())
 }
 
 /// What is marked in one snapshot.

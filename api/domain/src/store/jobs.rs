@@ -137,6 +137,9 @@ pub struct JobChange {
 
 pub(super) const IDS: [&str; 5] = ["application_id", "user_id", "department_id", "project_id", "vm_id"];
 
+/// The same of the last attempt.
+const LAST_IDS: [&str; 5] = ["last_application_id", "last_user_id", "last_department_id", "last_project_id", "last_vm_id"];
+
 pub(super) fn id(row: &QueryResult, at: usize) -> Result<u32, DbErr> {
     row.try_get_by_index::<Option<i32>>(at).map(|id| id.map_or(0, |id| id as u32))
 }
@@ -195,6 +198,41 @@ fn change(row: &QueryResult) -> Result<JobChange, StoreError> {
         })
     };
     read(state(row, 4)?).map_err(StoreError::read)
+}
+
+fn told_job(row: &QueryResult) -> Result<ToldJob, StoreError> {
+    let state = state(row, 2)?;
+    let finished_at = instant(row, 17).map_err(StoreError::read)?;
+    let outcome = finished_at.map(|_| outcome(row, 18)).transpose()?;
+    let read = || -> Result<ToldJob, DbErr> {
+        let key = row.try_get_by_index(0)?;
+        let job = Job {
+            key,
+            name: row.try_get_by_index(1)?,
+            changed_at: Instant(row.try_get_by_index(3)?),
+            state,
+            attempts: row.try_get_by_index(4)?,
+            combination_id: id(row, 5)?,
+            ids: ids(row, 6)?,
+            queued_at: instant(row, 11)?,
+            started_at: instant(row, 12)?,
+            finished_at: instant(row, 13)?,
+        };
+        let (Some(finished_at), Some(outcome)) = (finished_at, outcome) else { return Ok(ToldJob { job, fact: None }) };
+        let fact = JobFact {
+            key,
+            finished_at,
+            combination_id: id(row, 19)?,
+            ids: ids(row, 21)?,
+            outcome,
+            error_type_id: id(row, 20)?,
+            executions: row.try_get_by_index::<i32>(14)? as u32,
+            queue_us: row.try_get_by_index(16)?,
+            processing_us: row.try_get_by_index(15)?,
+        };
+        Ok(ToldJob { job, fact: Some(fact) })
+    };
+    read().map_err(StoreError::read)
 }
 
 impl JobColumns {
@@ -285,6 +323,20 @@ impl Snapshot {
         self.of_jobs(&sql, keys, change).await
     }
 
+    /// Told jobs, as the table has them.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn told_job_list(&self, keys: &[Uuid]) -> Result<Vec<ToldJob>, StoreError> {
+        let last = LAST_IDS.join(", ");
+        let sql = format!(
+            "SELECT job_key, job, state, changed_at, attempts, combination_id, {}, queued_at, started_at, finished_at, executions, \
+             processing_us, queue_us, last_finished_at, last_outcome, last_combination_id, last_error_type_id, {last} FROM job",
+            IDS.join(", ")
+        );
+        self.of_jobs(&sql, keys, told_job).await
+    }
+
     async fn of_jobs<T>(
         &self,
         select: &str,
@@ -365,10 +417,9 @@ fn job_rows(jobs: &[ToldJob]) -> Rows {
         ("last_combination_id", of_fact(|fact| Some(fact.combination_id.into()))),
         ("last_error_type_id", ints(&|told| told.fact.as_ref().and_then(|fact| nonzero(fact.error_type_id)))),
     ];
-    const LAST: [&str; 5] = ["last_application_id", "last_user_id", "last_department_id", "last_project_id", "last_vm_id"];
     for place in 0..IDS.len() {
         columns.push((IDS[place], ints(&|told| nonzero(told.job.ids[place]))));
-        columns.push((LAST[place], ints(&|told| told.fact.as_ref().and_then(|fact| nonzero(fact.ids[place])))));
+        columns.push((LAST_IDS[place], ints(&|told| told.fact.as_ref().and_then(|fact| nonzero(fact.ids[place])))));
     }
     Rows { table: "job", count: jobs.len(), columns }
 }
