@@ -42,6 +42,7 @@ pub struct SilenceQuestion<'a> {
 /// # Errors
 /// [`BreakdownError`] when there are too many or the store fails.
 pub async fn gaps(reading: &Reading, asked: SilenceQuestion<'_>) -> Result<BTreeMap<u32, Vec<Gap>>, BreakdownError> {
+    let since = reading.snapshot.kept().samples_since;
     // The last sample of each machine so far.
     let mut last = last_before(reading, asked.before, asked.coarseness).await?;
     let mut gaps: BTreeMap<u32, Vec<Gap>> = BTreeMap::new();
@@ -50,7 +51,7 @@ pub async fn gaps(reading: &Reading, asked: SilenceQuestion<'_>) -> Result<BTree
         let end = Instant(start.0.saturating_add(STEP_US)).min(asked.window.end);
         for edge in reading.snapshot.sample_edge_list(Window { start, end }, asked.vms).await? {
             let before = if edge.is_first { last.remove(&edge.vm_id) } else { None };
-            let before = before.map(|gap| Gap { next_at: Some(edge.gap.sampled_at), ..gap });
+            let before = before.map(|gap| joined(gap, edge.gap, since));
             if edge.gap.next_at.is_none() {
                 last.insert(edge.vm_id, edge.gap);
             }
@@ -69,6 +70,17 @@ pub async fn gaps(reading: &Reading, asked: SilenceQuestion<'_>) -> Result<BTree
         gaps.entry(vm).or_default().push(gap);
     }
     Ok(gaps)
+}
+
+/// The gap from the last sample before to the first of a step. Where the last sample is gone only its day is known, and no interval: the
+/// gap is as long as it must be at least, by the interval of what came next, and counts from the horizon on.
+fn joined(before: Gap, next: Gap, since: Instant) -> Gap {
+    if before.sampled_at >= since {
+        return Gap { next_at: Some(next.sampled_at), ..before };
+    }
+    let silent_us = next.silent_at.0 - next.sampled_at.0;
+    let silent_at = Instant(before.sampled_at.0.max(since.0 - 1).saturating_add(silent_us));
+    Gap { silent_at, next_at: Some(next.sampled_at), ..before }
 }
 
 /// The last sample of each machine in a stretch of its own, as a gap without an end.
