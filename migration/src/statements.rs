@@ -10,6 +10,10 @@ use crate::m20261124_000001_foundation::render;
 /// Runs templates, one after the other.
 pub async fn execute(manager: &SchemaManager<'_>, templates: &[&str]) -> Result<(), DbErr> {
     let connection = manager.get_connection();
+    if connection.get_database_backend() == DbBackend::Postgres {
+        // A pass over a large table may take longer than what a request's statement is given.
+        connection.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+    }
     for template in templates {
         connection.execute_unprepared(&render(template, connection.get_database_backend())).await?;
     }
