@@ -19,7 +19,7 @@ use crate::cell::delta::delta_blocks;
 use crate::cell::fact::MeasuredExecution;
 use crate::cell::part::Family;
 use crate::store::{
-    Attribute, ColumnData, DirtyMarks, ExecutionFact, Kind, NameDimension, OR_IGNORE, Rows, Store, StoreError, Value, WriteTx,
+    Attribute, ColumnData, DirtyMarks, ExecutionFact, Kept, Kind, NameDimension, OR_IGNORE, Rows, Store, StoreError, Value, WriteTx,
 };
 
 /// Races with other processes over the same keys that one transaction bears.
@@ -115,8 +115,10 @@ pub async fn commit(store: &Store, state: &mut WriterState, batch: &Batch) -> Re
     let named_by_uuid = state.named_by_uuid.settle(&mut tx, &events).await?;
     let mut verdicts = vec![Verdict::Accepted; events.len()];
     insert_keys(&mut tx, &events, &mut verdicts).await?;
-    let since = tx.kept_hold().await?.derivable_since();
-    let is_old = |(event, verdict): &(&&Identity, &mut Verdict)| **verdict == Verdict::Accepted && event_begin(&event.event) < since;
+    let kept = tx.kept_hold().await?;
+    let is_old = |(event, verdict): &(&&Identity, &mut Verdict)| {
+        **verdict == Verdict::Accepted && event_begin(&event.event) < taken_since(&event.event, kept)
+    };
     events.iter().zip(&mut verdicts).filter(is_old).for_each(|(_, verdict)| *verdict = Verdict::TooOld);
     let candidates: Vec<&Event> = accepted(&events, &verdicts).map(|(_, identity)| &identity.event).collect();
     let names = resolve(&mut tx, &state.names, &candidates, now.day()).await?;
@@ -136,6 +138,18 @@ pub async fn commit(store: &Store, state: &mut WriterState, batch: &Batch) -> Re
     state.gpu_index_max.extend(gpu_index_max);
     state.named_by_uuid = named_by_uuid;
     Ok((written(batch, &verdicts, &capped), number))
+}
+
+/// From when on an event may begin to be taken.
+fn taken_since(event: &Event, kept: Kept) -> Instant {
+    match event {
+        Event::Execution(_) | Event::Job(_) | Event::CheckpointLoad(_) => kept.facts_since,
+        Event::VmSample(_) | Event::GpuSample(_) => kept.samples_since,
+        // It gives the hours of a machine another shape, which would have to be built again.
+        Event::VmState(_) => kept.derivable_since(),
+        // Snapshots stay for ever.
+        Event::StorageSnapshot(_) => Instant(i64::MIN),
+    }
 }
 
 fn accepted<'e>(events: &'e [&'e Identity], verdicts: &'e [Verdict]) -> impl Iterator<Item = (usize, &'e Identity)> {
@@ -220,12 +234,14 @@ async fn insert_keys(tx: &mut WriteTx, events: &[&Identity], verdicts: &mut [Ver
 }
 
 async fn delete_refused_keys(tx: &mut WriteTx, events: &[&Identity], verdicts: &[Verdict]) -> Result<(), StoreError> {
-    for (identity, _) in events.iter().zip(verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Refused(_) | Verdict::TooOld)) {
-        if let Some(id) = event_id(&identity.event) {
-            tx.execute("DELETE FROM event_key WHERE id = ?", &[Value::Uuid(id)]).await?;
-        }
+    let refused = events.iter().zip(verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Refused(_) | Verdict::TooOld));
+    let mut ids: Vec<_> = refused.filter_map(|(identity, _)| event_id(&identity.event)).collect();
+    if ids.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    ids.sort_unstable();
+    let ids: Vec<Value> = ids.into_iter().map(Value::Uuid).collect();
+    tx.fetch_in("DELETE FROM event_key WHERE id {in} RETURNING id", &[], &ids, &[Kind::Uuid]).await.map(|_| ())
 }
 
 /// The accepted events by type, each with the id that its table cannot do without.
