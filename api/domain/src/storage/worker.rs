@@ -1,7 +1,7 @@
 //! Makes the blocks of closed days of snapshots.
 //!
-//! Invariants: one process at a time works, under a lease that each of its transactions checks; the snapshots of a day are read under
-//! the lock that whoever adds one holds, too, so that a block misses none that was there when it was put. Whoever adds one later drops
+//! Invariants: one process at a time works, under a lease that each of its transactions checks; a block is put under
+//! the lock that whoever adds a snapshot holds, too, and only if the day has as many as were read, so that it misses none that was there. Whoever adds one later drops
 //! the day. Must not know: questions.
 
 use futures_util::TryStreamExt as _;
@@ -36,7 +36,7 @@ impl StorageWorker {
         Self { store, holder, lease: None, searched_at: None }
     }
 
-    /// Makes some blocks; how many days.
+    /// Makes some blocks, of the newest days first; how many days.
     ///
     /// # Errors
     /// [`StoreError`] from the database; what was made stays made.
@@ -45,12 +45,15 @@ impl StorageWorker {
             return Ok(0);
         }
         let days = self.open_days(now).await?;
-        let is_cut = days.len() > DAYS_PER_RUN;
+        let mut is_cut = days.len() > DAYS_PER_RUN;
         let mut made = 0;
         for day in days.into_iter().take(DAYS_PER_RUN) {
             let Some(lease) = self.lease().await? else { return Ok(made) };
-            self.make(day, lease).await?;
-            made += 1;
+            if self.make(day, lease).await? {
+                made += 1;
+            } else {
+                is_cut = true;
+            }
         }
         // What is left is made in the next run.
         self.searched_at = (!is_cut).then_some(now);
@@ -86,11 +89,26 @@ impl StorageWorker {
 
     async fn open_days(&self, now: Instant) -> Result<Vec<i32>, StoreError> {
         let snapshot = self.store.snapshot().await?;
-        let Some(first_at) = snapshot.storage_first_at().await? else { return Ok(Vec::new()) };
         // The day before the one that holds the instant until which all is closed.
-        let (first, last) = (first_at.day(), Instant(now.0 - CLOSED_US).day() - 1);
-        let held = snapshot.derived_day_list(DerivedKind::Storage, first, last).await?;
-        Ok((first..=last).filter(|day| !held.contains(day)).collect())
+        let mut day = Instant(now.0 - CLOSED_US).day() - 1;
+        let held = snapshot.derived_day_list(DerivedKind::Storage, i32::MIN, day).await?;
+        let mut open = Vec::new();
+        while open.len() <= DAYS_PER_RUN {
+            if held.contains(&day) {
+                day -= 1;
+                continue;
+            }
+            // Days without a snapshot are jumped over, and get no block.
+            match snapshot.storage_day_until(day).await? {
+                None => break,
+                Some(next) if next == day => {
+                    open.push(day);
+                    day -= 1;
+                }
+                Some(next) => day = next,
+            }
+        }
+        Ok(open)
     }
 
     async fn lease(&mut self) -> Result<Option<Lease>, StoreError> {
@@ -105,26 +123,36 @@ impl StorageWorker {
         Ok(lease)
     }
 
-    async fn make(&mut self, day: i32, lease: Lease) -> Result<(), StoreError> {
+    /// Makes the block of a day; whether it was put: not if snapshots came while it was made.
+    async fn make(&mut self, day: i32, lease: Lease) -> Result<bool, StoreError> {
+        let mut builder = DayBuilder::new(day);
+        let start = i64::from(day) * DAY_US;
+        let window = Window::of(start, start + DAY_US);
+        let snapshot = self.store.snapshot().await?;
+        let mut count = 0;
+        {
+            let mut told = std::pin::pin!(snapshot.storage_size_stream(window).await?);
+            while let Some(size) = told.try_next().await? {
+                builder.tell(size.place, size.at, size.size_bytes);
+                count += 1;
+            }
+        }
+        drop(snapshot);
+        let block = builder.finish();
         let mut tx = self.store.begin_write().await?;
         if let Err(error) = tx.lease_check(lease).await {
             self.lease = None;
             return Err(error);
         }
         tx.storage_days_lock().await?;
-        // Taken under the lock: whatever was committed before is in it, and nothing is committed until this is.
-        let snapshot = self.store.snapshot().await?;
-        let mut builder = DayBuilder::new(day);
-        let start = i64::from(day) * DAY_US;
-        {
-            let mut told = std::pin::pin!(snapshot.storage_size_stream(Window::of(start, start + DAY_US)).await?);
-            while let Some(size) = told.try_next().await? {
-                builder.tell(size.place, size.at, size.size_bytes);
-            }
+        // Snapshots are only ever added: as many as were read are the same ones.
+        if tx.storage_snapshot_count(window).await? != count {
+            tx.rollback().await?;
+            return Ok(false);
         }
-        drop(snapshot);
-        tx.storage_day_put(day, builder.finish()).await?;
+        tx.storage_day_put(day, block).await?;
         tx.derived_day_hold(DerivedKind::Storage, day).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(true)
     }
 }

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{Stream, StreamExt as _};
-use plimsoll_entity::value::time::{Instant, Window};
+use plimsoll_entity::value::time::{DAY_US, Instant, Window};
 use sea_orm::QueryResult;
 use uuid::Uuid;
 
-use super::{ColumnData, DerivedKind, OR_IGNORE, Rows, Snapshot, StoreError, Value, WriteTx};
+use super::{ColumnData, DerivedKind, Kind, OR_IGNORE, Rows, Snapshot, StoreError, Value, WriteTx};
 use crate::storage::place::Place;
 
 /// The lock between those who add snapshots and whoever makes blocks of days.
@@ -81,14 +81,15 @@ impl Snapshot {
         }))
     }
 
-    /// The instant of the first snapshot; none: there is no snapshot.
+    /// The newest day with a snapshot, up to and with a day (since 1970); none: there is none.
     ///
     /// # Errors
     /// [`StoreError::Read`] from the database.
-    pub async fn storage_first_at(&self) -> Result<Option<Instant>, StoreError> {
-        let rows = self.rows("SELECT MIN(at) FROM storage_snapshot", Vec::new()).await?;
-        let first: Option<Option<i64>> = rows.first().map(|row| row.try_get_by_index(0)).transpose().map_err(StoreError::read)?;
-        Ok(first.flatten().map(Instant))
+    pub async fn storage_day_until(&self, day: i32) -> Result<Option<i32>, StoreError> {
+        let end = (i64::from(day) + 1) * DAY_US;
+        let rows = self.rows("SELECT MAX(at) FROM storage_snapshot WHERE at < ?", vec![end.into()]).await?;
+        let last: Option<Option<i64>> = rows.first().map(|row| row.try_get_by_index(0)).transpose().map_err(StoreError::read)?;
+        Ok(last.flatten().map(|at| Instant(at).day()))
     }
 
     /// The blocks of days in `from..=to` (since 1970), ascending, whether they hold or not.
@@ -141,6 +142,19 @@ impl WriteTx {
     /// [`StoreError::Write`] from the database.
     pub async fn storage_days_lock(&mut self) -> Result<(), StoreError> {
         self.lock(DAYS_LOCK).await
+    }
+
+    /// Number of snapshots in a window.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] from the database.
+    pub async fn storage_snapshot_count(&mut self, window: Window) -> Result<i64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM storage_snapshot WHERE at >= ? AND at < ?";
+        let rows = self.fetch(sql, &[Value::Int(window.start.0), Value::Int(window.end.0)], &[Kind::Int]).await?;
+        match rows.first().map(Vec::as_slice) {
+            Some([Value::Int(count)]) => Ok(*count),
+            _ => Ok(0),
+        }
     }
 
     /// Puts the block of a day in the place of the one before.
