@@ -123,9 +123,9 @@ impl Stored {
         };
         StorageFigures {
             window_us: window.length_us(),
-            size_bytes: places().map(|held| held.size_bytes).sum(),
+            size_bytes: places().map(|held| held.size_bytes).fold(0, u64::saturating_add),
             replicas: places().filter(|held| held.size_bytes > 0).count() as u64,
-            byte_us: places().map(|held| held.byte_us).sum(),
+            byte_us: places().map(|held| held.byte_us).fold(0, u128::saturating_add),
             loads: sum_of(&self.gathered, Part::Loads, atoms),
             last_loaded_at: (latest > 0).then_some(Instant(latest)),
             is_held_throughout: covers(window, places().flat_map(|held| &held.stretches)),
