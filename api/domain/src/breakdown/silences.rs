@@ -165,3 +165,24 @@ async fn sampled_days(
     }
     Ok(days)
 }
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_entity::value::time::{MINUTE_US, SECOND_US};
+
+    use super::*;
+
+    #[test]
+    fn a_dropped_sample_is_no_silence_unless_the_next_comes_late() {
+        let since = Instant(10 * DAY_US);
+        let gone = Gap::after(Instant(since.0 - 1), 0.0, None);
+        let next = |us: i64| joined(gone, Gap::after(Instant(since.0 + us), 60.0, None), since);
+        assert!(!next(20 * SECOND_US).is_long() && !next(2 * MINUTE_US).is_long());
+        let late = next(10 * MINUTE_US);
+        assert!(late.is_long());
+        assert_eq!((late.silent_at, late.next_at), (Instant(since.0 - 1 + 3 * MINUTE_US), Some(Instant(since.0 + 10 * MINUTE_US))));
+        // A sample that is there has an interval of its own.
+        let kept = Gap::after(since, 10.0, None);
+        assert!(joined(kept, Gap::after(Instant(since.0 + MINUTE_US), 60.0, None), since).is_long());
+    }
+}
