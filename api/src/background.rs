@@ -16,6 +16,7 @@ use plimsoll_domain::retention::{Ages, RetentionWorker};
 use plimsoll_domain::storage::worker::StorageWorker;
 use plimsoll_domain::store::Store;
 use plimsoll_domain::timeline::worker::TimelineWorker;
+use plimsoll_domain::utilization::fill_latest_samples;
 use plimsoll_domain::watch::evaluator::Evaluator;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,9 @@ const SEND_EVERY: Duration = Duration::from_secs(1);
 /// How long notices under way may take to be answered once the server stops.
 const SEND_END_MAX: Duration = Duration::from_secs(3);
 
+/// Between two tries to find newest samples.
+const FIND_NEWEST_SAMPLES_EVERY: Duration = Duration::from_secs(60);
+
 /// Starts all of it but the sending of notices.
 pub fn spawn(tasks: &Tasks, store: &Store, bus: &Arc<dyn Bus>, ids: &Arc<dyn IdSource>, ages: Ages) {
     let compacting = (store.clone(), tasks.stop.clone());
@@ -60,6 +64,8 @@ pub fn spawn(tasks: &Tasks, store: &Store, bus: &Arc<dyn Bus>, ids: &Arc<dyn IdS
     tasks.spawn_heavy("storage", move || put_storage_together(storing.0, storing.1, storing.2));
     let dropping = (RetentionWorker::new(store.clone(), ids.next_id(), ages), Arc::clone(store.clock()), tasks.stop.clone());
     tasks.spawn_heavy("retention", move || drop_old_rows(dropping.0, dropping.1, dropping.2));
+    let finding = (store.clone(), tasks.stop.clone());
+    tasks.spawn_heavy("newest samples", move || find_newest_samples(finding.0, finding.1));
     let packing = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("packer", move || pack(packing.0, packing.1));
     let evaluator = Evaluator::new(store.clone(), Arc::clone(bus), Arc::clone(ids));
@@ -72,6 +78,21 @@ pub fn spawn_webhooks(tasks: &Tasks, store: &Store, ids: &Arc<dyn IdSource>, con
     let sender = Sender::new(Arc::new(config.allow.clone()), config.secret.clone(), Arc::new(SystemResolver));
     let sending = (WebhookWorker::new(store.clone(), sender, ids.next_id()), Arc::clone(store.clock()), tasks.stop.clone());
     tasks.spawn_heavy("webhooks", move || send_notices(sending.0, sending.1, sending.2));
+}
+
+/// Finds newest samples among those that came before they were kept, once.
+async fn find_newest_samples(store: Store, stop: CancellationToken) {
+    let mut wait = Duration::ZERO;
+    while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+        match stop.run_until_cancelled(fill_latest_samples(&store)).await {
+            None => return,
+            // Nothing is left, ever: but a task that ends is taken for a broken one.
+            Some(Ok(0)) => return stop.cancelled().await,
+            Some(Ok(hours)) => tracing::info!(hours, "found the newest samples among those that came before they were kept"),
+            Some(Err(error)) => tracing::warn!(error = telemetry::chain(&error), "cannot find newest samples, will try again"),
+        }
+        wait = FIND_NEWEST_SAMPLES_EVERY;
+    }
 }
 
 async fn compact(store: Store, stop: CancellationToken) {

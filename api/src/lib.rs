@@ -102,10 +102,6 @@ pub async fn open_store(config: &Config) -> Result<Store, ServeError> {
     if days > 0 {
         tracing::info!(days, "made cells of rows that came before there were any");
     }
-    let days = plimsoll_domain::utilization::fill_latest_samples(&store).await.map_err(ServeError::Store)?;
-    if days > 0 {
-        tracing::info!(days, "found the newest sample of each machine and GPU among those that came before they were kept");
-    }
     Ok(store)
 }
 

@@ -19,7 +19,7 @@ use crate::listing::allows_machine;
 use crate::store::{LatestGpuSample, Store, StoreError, VmSampleFact};
 use crate::timeline::sweep::Holder;
 
-/// Races with other processes over one day of samples that are borne.
+/// Races with other processes over one hour of samples that are borne.
 const ROUNDS_MAX: usize = 100;
 
 /// What is asked of GPUs, each of which costs a read.
@@ -60,6 +60,8 @@ pub struct Utilization {
     pub disk_written_bytes_per_second: Option<f64>,
     /// Its GPUs, by index, each by its own newest sample; none where nothing was asked of them.
     pub gpus: Vec<GpuUtilization>,
+    /// When the first of the jobs that hold its GPUs is believed no longer; none where none holds any, or it was not asked.
+    pub believed_until: Option<Instant>,
 }
 
 /// A GPU as it was sampled last, and what holds it.
@@ -71,23 +73,23 @@ pub struct GpuUtilization {
     pub combination_id: Option<u32>,
 }
 
-/// Tells newest samples of samples that came before those were kept, a day at a time; how many days.
+/// Tells newest samples of samples that came before those were kept, an hour at a time, newest first; how many hours.
 ///
 /// # Errors
 /// [`StoreError`] from the database; what was told stays told.
 pub async fn fill_latest_samples(store: &Store) -> Result<usize, StoreError> {
-    let (mut days, mut lost) = (0, 0);
+    let (mut hours, mut lost) = (0, 0);
     loop {
-        match fill_day(store).await {
-            Ok(true) => (days, lost) = (days + 1, 0),
-            Ok(false) => return Ok(days),
+        match fill_hour(store).await {
+            Ok(true) => (hours, lost) = (hours + 1, 0),
+            Ok(false) => return Ok(hours),
             Err(error) if error.is_retryable() && lost < ROUNDS_MAX => lost += 1,
             Err(error) => return Err(error),
         }
     }
 }
 
-async fn fill_day(store: &Store) -> Result<bool, StoreError> {
+async fn fill_hour(store: &Store) -> Result<bool, StoreError> {
     let mut tx = store.begin_write().await?;
     let is_filled = tx.latest_samples_fill().await?;
     tx.commit().await?;
@@ -121,7 +123,8 @@ pub async fn utilization(reading: &Reading, vms: &[u32], of_gpus: OfGpus) -> Res
         let gpus = if of_gpus == OfGpus::Nothing { Vec::new() } else { gpus };
         let gpus =
             gpus.into_iter().map(|latest| GpuUtilization { combination_id: combination(&holders, latest.gpu, slots), latest }).collect();
-        found.insert(vm, of_sample(&sample, gpus));
+        let believed_until = holders.iter().map(|holder| Instant(holder.started_at.0 + BELIEVED_US)).min();
+        found.insert(vm, Utilization { believed_until, ..of_sample(&sample, gpus) });
     }
     Ok(found)
 }
@@ -176,6 +179,7 @@ fn of_sample(sample: &VmSampleFact, gpus: Vec<GpuUtilization>) -> Utilization {
         disk_read_bytes_per_second: a_second(read),
         disk_written_bytes_per_second: a_second(written),
         gpus,
+        believed_until: None,
     }
 }
 

@@ -5,7 +5,7 @@
 //! rows are written in the order of their keys, so that two writers never wait for each other in a circle.
 //! Must not know: rates, shares, who holds a GPU.
 
-use plimsoll_entity::value::time::{DAY_US, Instant};
+use plimsoll_entity::value::time::{HOUR_US, Instant};
 use sea_orm::QueryResult;
 
 use super::facts::{gpu_sample_columns, gpu_sample_fact, vm_sample_columns, vm_sample_fact};
@@ -13,8 +13,9 @@ use super::{GpuSampleFact, Kind, Rows, Snapshot, StoreError, Value, VmSampleFact
 
 /// Machines that one statement names.
 const VMS_PER_STATEMENT: usize = 1_000;
-/// The counter that holds the next day whose samples have not been told of; absent when all have.
-const NEXT_DAY: &str = "latest_samples_day";
+/// The counter that holds the instant (microseconds) from before which samples have not been told of, newest first; less than
+/// [`HOUR_US`]: nobody has begun; absent when all have.
+const UNTIL: &str = "latest_samples_day";
 
 /// The newest sample of a GPU.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,35 +91,35 @@ impl WriteTx {
         self.insert(rows, &OF_GPUS.forward(rows.columns.iter().map(|(name, _)| *name))).await.map(|_| ())
     }
 
-    /// Tells of the next day of samples that came before newest samples were kept; whether there was one.
+    /// Tells of one hour of samples that came before newest samples were kept, newest hours first; whether there was one.
     ///
     /// # Errors
     /// [`StoreError::Write`] from the database.
     pub async fn latest_samples_fill(&mut self) -> Result<bool, StoreError> {
         // The counter is written to hold its row: one process at a time.
-        let sql = format!("UPDATE counter SET value = value WHERE name = '{NEXT_DAY}' RETURNING value");
-        let next_day = match self.fetch(&sql, &[], &[Kind::Int]).await?.first().map(Vec::as_slice) {
-            Some([Value::Int(day)]) => *day,
+        let sql = format!("UPDATE counter SET value = value WHERE name = '{UNTIL}' RETURNING value");
+        let until = match self.fetch(&sql, &[], &[Kind::Int]).await?.first().map(Vec::as_slice) {
+            Some([Value::Int(until)]) if *until < HOUR_US => i64::MAX,
+            Some([Value::Int(until)]) => *until,
             _ => return Ok(false),
         };
-        let mut earliest = None;
+        let mut newest = None;
         for Latest { facts, .. } in [OF_MACHINES, OF_GPUS] {
-            let found =
-                self.fetch(&format!("SELECT MIN(at) FROM {facts} WHERE at >= ?"), &[Value::Int(next_day * DAY_US)], &[Kind::Int]).await?;
+            let found = self.fetch(&format!("SELECT MAX(at) FROM {facts} WHERE at < ?"), &[Value::Int(until)], &[Kind::Int]).await?;
             if let Some([Value::Int(at)]) = found.first().map(Vec::as_slice) {
-                earliest = Some(earliest.map_or(*at, |known: i64| known.min(*at)));
+                newest = newest.max(Some(*at));
             }
         }
-        let Some(earliest) = earliest else {
-            self.execute(&format!("DELETE FROM counter WHERE name = '{NEXT_DAY}'"), &[]).await?;
+        let hour = newest.map(|at: i64| at.div_euclid(HOUR_US) * HOUR_US);
+        let Some(start) = hour.filter(|start| *start >= HOUR_US) else {
+            self.execute(&format!("DELETE FROM counter WHERE name = '{UNTIL}'"), &[]).await?;
             return Ok(false);
         };
-        let day = earliest.div_euclid(DAY_US);
-        let (start, end) = (Value::Int(day * DAY_US), Value::Int((day + 1) * DAY_US));
+        let (from, to) = (Value::Int(start), Value::Int(start + HOUR_US));
         for latest in [OF_MACHINES, OF_GPUS] {
-            self.execute(&latest.fill(), &[start.clone(), end.clone(), start.clone(), end.clone()]).await?;
+            self.execute(&latest.fill(), &[from.clone(), to.clone(), from.clone(), to.clone()]).await?;
         }
-        self.execute(&format!("UPDATE counter SET value = ? WHERE name = '{NEXT_DAY}'"), &[Value::Int(day + 1)]).await?;
+        self.execute(&format!("UPDATE counter SET value = ? WHERE name = '{UNTIL}'"), &[Value::Int(start)]).await?;
         Ok(true)
     }
 }

@@ -75,7 +75,9 @@ impl Watched for Question {
         // What a machine is, besides: its state may change without a sample.
         let machines: Vec<_> = list.iter().map(|machine| facts(reading, machine.vm_id)).collect();
         let commit_number = reading.snapshot.commit_number().await.map_err(of_store)?;
-        let answered = Answered { as_of: reading.snapshot.as_of, commit_number, heard, changes_at: None };
+        // A job that tells no end lets its GPUs go without a commit.
+        let changes_at = list.iter().filter_map(|machine| machine.believed_until).min();
+        let answered = Answered { as_of: reading.snapshot.as_of, commit_number, heard, changes_at };
         Ok(Looked { answered, digest: digest(format_args!("{list:?}{machines:?}")), figures: list })
     }
 }
