@@ -38,8 +38,8 @@ fn among(column: &str, numbers: impl Iterator<Item = i64>) -> String {
     if list.is_empty() { " AND 1 = 0".to_owned() } else { format!(" AND {column} IN ({list})") }
 }
 
-/// The statement of a page, and its values.
-pub(super) fn statement(source: &JobSource, wanted: &JobIds, page: &Page<NewestFirst>) -> (String, Vec<Value>) {
+/// The statement of a page of what changed since an instant, and its values.
+pub(super) fn statement(source: &JobSource, wanted: &JobIds, page: &Page<NewestFirst>, since: Instant) -> (String, Vec<Value>) {
     let names = IDS.join(", ");
     let (at, mut sql) = match source {
         JobSource::Told(state) => (
@@ -67,6 +67,9 @@ pub(super) fn statement(source: &JobSource, wanted: &JobIds, page: &Page<NewestF
         if let Some(ids) = ids {
             sql.push_str(&among(column, ids.iter().map(|id| i64::from(*id))));
         }
+    }
+    if since > Instant(0) {
+        sql.push_str(&format!(" AND {at} >= {}", since.0));
     }
     let mut values: Vec<Value> = Vec::new();
     for (key, narrow, further, next) in [(&page.after, "<=", "<", ">"), (&page.before, ">=", ">", "<")] {
@@ -110,11 +113,12 @@ fn job(row: &QueryResult, source: &JobSource) -> Result<Job, StoreError> {
 
 impl Snapshot {
     /// Jobs of one source by their latest change, newest first, then key; backwards: the last ones of the page, oldest first.
+    /// They end where facts do: what changed before those are kept is not among them, whether it is told or single.
     ///
     /// # Errors
     /// [`StoreError::Read`] from the database.
     pub async fn job_page(&self, source: &JobSource, wanted: &JobIds, page: &Page<NewestFirst>) -> Result<Vec<Job>, StoreError> {
-        let (sql, values) = statement(source, wanted, page);
+        let (sql, values) = statement(source, wanted, page, self.kept().facts_since);
         self.rows(&sql, values).await?.iter().map(|row| job(row, source)).collect()
     }
 }

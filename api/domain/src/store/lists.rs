@@ -207,7 +207,7 @@ mod tests {
             // Before and behind one key there is nothing to read.
             let page = Page { after: page.after.filter(|_| page.before.is_none()), ..page };
             for source in [JobSource::Told(JobState::Running), JobSource::Single(Outcome::ALL.to_vec())] {
-                let (sql, values) = statement(&source, &[None, Some(vec![7]), None, None, None], &page);
+                let (sql, values) = statement(&source, &[None, Some(vec![7]), None, None, None], &page, Instant(0));
                 plans.push(plan(&store, |backend| of(backend, &sql, values.clone())).await);
             }
         }
