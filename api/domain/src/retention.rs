@@ -20,6 +20,8 @@ const LEASE_US: i64 = 60 * SECOND_US;
 const GRACE_US: i64 = 10 * MINUTE_US;
 /// How often it is looked whether anything has become old.
 const LOOK_US: i64 = HOUR_US;
+/// For how long tables are left alone when one of them was not to be had.
+const CONTENDED_US: i64 = 5 * MINUTE_US;
 /// Rows of one transaction.
 const ROWS_PER_STEP: u64 = 5_000;
 /// Transactions of one run.
@@ -44,13 +46,15 @@ pub struct RetentionWorker {
     looked_at: Option<Instant>,
     /// Whether rows are left to be dropped.
     is_dropping: bool,
+    /// Until when a table that was not to be had is left alone.
+    waits_until: Option<Instant>,
 }
 
 impl RetentionWorker {
     /// A worker of this store; `holder` names the process.
     #[must_use]
     pub fn new(store: Store, holder: Uuid, ages: Ages) -> Self {
-        Self { store, holder, ages, fleets: FleetCache::default(), looked_at: None, is_dropping: true }
+        Self { store, holder, ages, fleets: FleetCache::default(), looked_at: None, is_dropping: true, waits_until: None }
     }
 
     /// Moves horizons that are due and drops some of what lies before them; how many rows (months, where there are partitions).
@@ -68,24 +72,25 @@ impl RetentionWorker {
         let Some(lease) = self.store.lease_take("retention", self.holder, now, LEASE_US).await? else { return Ok(0) };
         if is_look_due {
             self.looked_at = Some(now);
+            // Another process may have moved a horizon and died before all was dropped.
+            self.is_dropping = true;
             for (kind, days) in [(RawKind::Facts, self.ages.facts_days), (RawKind::Samples, self.ages.samples_days)] {
-                self.is_dropping |= match days {
-                    Some(days) => self.raise(lease, kind, horizon(now, days), now).await?,
-                    None => false,
-                };
+                if let Some(days) = days {
+                    self.raise(lease, kind, horizon(kind, now, days), now).await?;
+                }
             }
         }
         self.drop_some(now).await
     }
 
-    async fn raise(&self, lease: Lease, kind: RawKind, since: Instant, now: Instant) -> Result<bool, StoreError> {
+    async fn raise(&self, lease: Lease, kind: RawKind, since: Instant, now: Instant) -> Result<(), StoreError> {
         let snapshot = self.store.snapshot().await?;
         if snapshot.kept().since(kind) >= since {
-            return Ok(false);
+            return Ok(());
         }
         if !self.is_derived(&snapshot, since, now).await? {
             tracing::info!(before = %since, "rows are old enough to be dropped, but not everything has been derived of them yet");
-            return Ok(false);
+            return Ok(());
         }
         drop(snapshot);
         let mut tx = self.store.begin_write().await?;
@@ -97,12 +102,11 @@ impl RetentionWorker {
             tracing::info!(before = %since, "rows came late while a horizon was to move");
             drop(locked);
             tx.rollback().await?;
-            return Ok(false);
+            return Ok(());
         }
         drop(locked);
         tx.kept_since_raise(kind, since, now).await?;
-        tx.commit().await?;
-        Ok(true)
+        tx.commit().await
     }
 
     /// Whether all cells from before an instant stand, so that none of them will ever have to be made again.
@@ -134,26 +138,41 @@ impl RetentionWorker {
 
     async fn drop_some(&mut self, now: Instant) -> Result<u64, StoreError> {
         let kept = self.store.snapshot().await?.kept();
-        if now.0 - kept.set_at.0 < GRACE_US {
+        if now.0 - kept.set_at.0 < GRACE_US || self.waits_until.is_some_and(|until| now < until) {
             return Ok(0);
         }
-        let mut dropped = 0;
+        let (mut dropped, mut is_contended) = (0, false);
         for kind in RawKind::ALL.into_iter().filter(|kind| kept.since(*kind) > Instant(0)) {
-            for _ in 0..STEPS_PER_RUN {
-                match self.store.raw_rows_drop(kind, kept.since(kind), ROWS_PER_STEP).await? {
-                    0 => break,
-                    some => dropped += some,
+            let before = kind.dropped_before(kept.since(kind));
+            for table in kind.tables() {
+                for _ in 0..STEPS_PER_RUN {
+                    match self.store.raw_rows_drop(*table, before, ROWS_PER_STEP).await {
+                        Ok(0) => break,
+                        Ok(some) => dropped += some,
+                        Err(StoreError::Contended) => {
+                            is_contended = true;
+                            break;
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
             }
+            if kind == RawKind::Facts && dropped == 0 {
+                self.store.execution_packs_drop(before).await?;
+            }
         }
-        self.is_dropping = dropped > 0;
+        // Whoever reads a table waits behind whoever wants to drop a part of it.
+        self.waits_until = is_contended.then_some(Instant(now.0 + CONTENDED_US));
+        self.is_dropping = dropped > 0 || is_contended;
         Ok(dropped)
     }
 }
 
-/// The start of the month that holds the oldest instant to be kept.
-fn horizon(now: Instant, days: u32) -> Instant {
-    Instant::of_month(Instant((now.0 - i64::from(days.max(DAYS_MIN)) * DAY_US).max(0)).month())
+/// Since when rows are kept: the start of the month that holds the oldest instant to be kept, and what questions about that may look back.
+fn horizon(kind: RawKind, now: Instant, days: u32) -> Instant {
+    let oldest = Instant((now.0 - i64::from(days.max(DAYS_MIN)) * DAY_US).max(0));
+    let look_back_us = oldest.0 - kind.dropped_before(oldest).0;
+    Instant(Instant::of_month(Instant((oldest.0 - look_back_us).max(0)).month()).0 + look_back_us)
 }
 
 #[cfg(test)]
@@ -163,7 +182,11 @@ mod tests {
     #[test]
     fn whole_months_are_dropped() {
         let at = |text: &str| Instant::parse(text).unwrap();
-        assert_eq!(horizon(at("2026-06-15T12:00:00Z"), 90), at("2026-03-01T00:00:00Z"));
-        assert_eq!(horizon(at("2026-06-15T12:00:00Z"), 1), at("2026-04-01T00:00:00Z"));
+        let samples = |days| horizon(RawKind::Samples, at("2026-06-15T12:00:00Z"), days);
+        assert_eq!((samples(90), samples(1)), (at("2026-03-01T00:00:00Z"), at("2026-04-01T00:00:00Z")));
+        // Their rows go from before the month, too, but what looks back for a day still finds all.
+        let facts = |now: &str| horizon(RawKind::Facts, at(now), 90);
+        assert_eq!(facts("2026-06-15T12:00:00Z"), at("2026-03-02T00:00:00Z"));
+        assert_eq!(facts("2026-05-30T12:00:00Z"), at("2026-02-02T00:00:00Z"), "the first of March is to be kept");
     }
 }

@@ -31,7 +31,7 @@ use plimsoll_domain::ingest::{IngestSink as _, Written};
 use plimsoll_domain::job::worker::JobWorker;
 use plimsoll_domain::retention::{Ages, RetentionWorker};
 use plimsoll_domain::storage::worker::StorageWorker;
-use plimsoll_domain::store::{ExecutionColumns, NewestFirst, Page, Store, StoreError};
+use plimsoll_domain::store::{ExecutionColumns, Kind, NewestFirst, Page, Store, StoreError, Value as StoreValue};
 use plimsoll_domain::timeline::worker::TimelineWorker;
 use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US, SECOND_US, Step, Window};
 use serde_json::{Value, json};
@@ -44,8 +44,10 @@ const DAYS: i64 = 160;
 /// Days from one on which something happened to the next.
 const STEP_DAYS: usize = 3;
 const NOW: &str = "2026-06-15T10:30:00Z";
-/// What is left with an age of 62 days.
-const KEPT_SINCE: &str = "2026-04-01T00:00:00Z";
+/// What is left of executions, changes of jobs and loads with an age of 62 days: whole months, but for the day that one looks back.
+const KEPT_SINCE: &str = "2026-04-02T00:00:00Z";
+/// What is left of samples.
+const SAMPLES_SINCE: &str = "2026-04-01T00:00:00Z";
 /// A window of whole days that is dropped.
 const OLD: (&str, &str) = ("2026-01-06T00:00:00Z", "2026-04-01T00:00:00Z");
 
@@ -263,8 +265,9 @@ async fn old_rows_go_and_figures_stay(database: &Database) {
     assert!(dropped == if world.store.is_partitioned() { 15 } else { 29 * 10 }, "{dropped}");
     assert_eq!(executions_kept(&world.store).await, 2 * 25);
     assert_eq!(world.figures(old()).await, before);
-    assert_eq!(world.refusals(old()).await, [Some(at(KEPT_SINCE)); 5]);
-    let kept = Window { start: Instant(at(KEPT_SINCE).0 + DAY_US), end: at(NOW) };
+    let (facts, samples) = (Some(at(KEPT_SINCE)), Some(at(SAMPLES_SINCE)));
+    assert_eq!(world.refusals(old()).await, [facts, facts, samples, facts, samples]);
+    let kept = Window { start: at(KEPT_SINCE), end: at(NOW) };
     assert_eq!(world.refusals(kept).await, [None; 5]);
 
     // What comes late from before is refused, unless it has come before; what comes from then on is not.
@@ -276,6 +279,10 @@ async fn old_rows_go_and_figures_stay(database: &Database) {
     late[1]["id"] = json!(Uuid::from_u128(77));
     let written = world.send(&[late[0].clone(), late[1].clone(), late[5].clone(), late[6].clone(), state(9, first - 1, 3)]).await;
     assert_eq!((written.accepted, written.too_old.len()), (0, 5), "{written:?}");
+    let mut stored = late[3].clone();
+    stored["id"] = json!(Uuid::from_u128(79));
+    stored["sizeBytes"] = json!(30);
+    assert_eq!(world.send(&[stored]).await.accepted, 1, "snapshots of storage stay for ever");
     let mut across = day(84);
     across[0]["id"] = json!(Uuid::from_u128(78));
     across[0]["startedAt"] = json!(text(at(KEPT_SINCE).0 - 1));
@@ -292,6 +299,11 @@ async fn old_rows_go_and_figures_stay(database: &Database) {
     let written = world.send(&news).await;
     assert_eq!(written.accepted, 6, "{written:?}");
     world.work().await;
+    // Of that job the first two attempts are gone, and counted.
+    let mut tx = world.store.begin_write().await.unwrap();
+    let counted = tx.fetch("SELECT attempts, executions FROM job WHERE job = 'j30'", &[], &[Kind::Int, Kind::Int]).await.unwrap();
+    tx.rollback().await.unwrap();
+    assert!(matches!(counted[0][..], [StoreValue::Int(3), StoreValue::Int(3)]), "{counted:?}");
     world.clock.advance_us(2 * HOUR_US);
     world.work().await;
     assert_eq!(worker.run_once(world.clock.now()).await.unwrap(), 0);

@@ -64,7 +64,7 @@ pub use leases::Lease;
 pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use loads::LoadFact;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
-pub use retention::{Kept, RawKind};
+pub use retention::{Kept, LOOK_BACK_US, RawKind, RawTable};
 pub use silences::SampleEdge;
 pub use spans::{ExecutionSpan, OpenJob};
 pub use storage::{LoadReach, StorageSize};

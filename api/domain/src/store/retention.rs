@@ -5,7 +5,7 @@
 //! snapshot that holds an older one finds its rows gone; what reads raw rows asks [`Snapshot::facts_from`] or
 //! [`Snapshot::samples_from`] before, so that nobody takes dropped rows for none. Must not know: when rows are old.
 
-use plimsoll_entity::value::time::Instant;
+use plimsoll_entity::value::time::{DAY_US, Instant};
 use sea_orm::QueryResult;
 
 use super::{Kind, Snapshot, Store, StoreError, Value, WriteTx};
@@ -16,7 +16,7 @@ const LOCK: i64 = 0x5245_5445_4e54_0001;
 pub(super) const COUNTERS: &str =
     "SELECT name, value FROM counter WHERE name IN ('facts_kept_since', 'samples_kept_since', 'kept_since_set_at')";
 /// How long a partition's lock is waited for: those who read in the meantime wait, too.
-const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '2s'";
+const LOCK_WAIT: &str = "SET LOCAL lock_timeout = '200ms'";
 
 /// What is dropped together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +27,36 @@ pub enum RawKind {
     Samples,
 }
 
+/// How far before its start a question about facts may look: rows of facts are dropped so much later than they are told to be.
+pub const LOOK_BACK_US: i64 = DAY_US;
+
 /// A table of raw rows: its name, its columns of time and of the rest of its key.
-type Table = (&'static str, &'static str, &'static str);
+#[derive(Clone, Copy, Debug)]
+pub struct RawTable(&'static str, &'static str, &'static str);
 
 impl RawKind {
     /// Every kind.
     pub const ALL: [Self; 2] = [Self::Facts, Self::Samples];
 
-    const fn tables(self) -> &'static [Table] {
+    /// Its tables.
+    #[must_use]
+    pub const fn tables(self) -> &'static [RawTable] {
         match self {
-            Self::Facts => &[("execution", "finished_at", "id"), ("job_event", "at", "id"), ("checkpoint_load", "finished_at", "id")],
-            Self::Samples => &[("vm_sample", "at", "vm_id"), ("gpu_sample", "at", "vm_id, gpu")],
+            Self::Facts => &[
+                RawTable("execution", "finished_at", "id"),
+                RawTable("job_event", "at", "id"),
+                RawTable("checkpoint_load", "finished_at", "id"),
+            ],
+            Self::Samples => &[RawTable("vm_sample", "at", "vm_id"), RawTable("gpu_sample", "at", "vm_id, gpu")],
+        }
+    }
+
+    /// Before when rows may be dropped that are kept since an instant.
+    #[must_use]
+    pub const fn dropped_before(self, since: Instant) -> Instant {
+        match self {
+            Self::Facts => Instant(since.0 - LOOK_BACK_US),
+            Self::Samples => since,
         }
     }
 
@@ -155,34 +174,35 @@ impl WriteTx {
 }
 
 impl Store {
-    /// Drops raw rows from before an instant: one whole month of a table where there are partitions, else at most `limit` rows; how many
+    /// Drops rows of a table from before an instant: one whole month where there are partitions, else at most `limit` rows; how many
     /// months or rows. 0: nothing is left.
     ///
     /// # Errors
-    /// [`StoreError`] from the database; [`StoreError::Contended`] when a table was not to be had at once.
-    pub async fn raw_rows_drop(&self, kind: RawKind, before: Instant, limit: u64) -> Result<u64, StoreError> {
-        for (table, at, rest) in kind.tables() {
-            let mut tx = self.begin_write().await?;
-            let dropped = if self.is_partitioned() {
-                drop_month(&mut tx, table, before).await?
-            } else {
-                let sql =
-                    format!("DELETE FROM {table} WHERE ({at}, {rest}) IN (SELECT {at}, {rest} FROM {table} WHERE {at} < ? LIMIT {limit})");
-                tx.execute(&sql, &[Value::Int(before.0)]).await?
-            };
-            if dropped > 0 {
-                tx.commit().await?;
-                return Ok(dropped);
-            }
-            tx.rollback().await?;
+    /// [`StoreError`] from the database; [`StoreError::Contended`] when the table was not to be had at once.
+    pub async fn raw_rows_drop(&self, table: RawTable, before: Instant, limit: u64) -> Result<u64, StoreError> {
+        let RawTable(name, at, rest) = table;
+        let mut tx = self.begin_write().await?;
+        let dropped = if self.is_partitioned() {
+            drop_month(&mut tx, name, before).await
+        } else {
+            let sql = format!("DELETE FROM {name} WHERE ({at}, {rest}) IN (SELECT {at}, {rest} FROM {name} WHERE {at} < ? LIMIT {limit})");
+            tx.execute(&sql, &[Value::Int(before.0)]).await
+        };
+        match dropped {
+            Ok(0) | Err(_) => tx.rollback().await?,
+            Ok(_) => tx.commit().await?,
         }
-        if kind == RawKind::Facts {
-            // Executions in other clothes.
-            let mut tx = self.begin_write().await?;
-            tx.execute("DELETE FROM execution_pack WHERE hour < ?", &[Value::Int(before.hour().into())]).await?;
-            tx.commit().await?;
-        }
-        Ok(0)
+        dropped
+    }
+
+    /// Drops executions in other clothes from before an instant.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn execution_packs_drop(&self, before: Instant) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.execute("DELETE FROM execution_pack WHERE hour < ?", &[Value::Int(before.hour().into())]).await?;
+        tx.commit().await
     }
 }
 

@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, StreamTrait as _};
 use uuid::Uuid;
 
 use super::dialect::render;
-use super::{ColumnData, Rows, Snapshot, StoreError, Value, WriteTx};
+use super::{ColumnData, LOOK_BACK_US, Rows, Snapshot, StoreError, Value, WriteTx};
 use crate::cell::part::{EXECUTION_KEY_WIDTH, KEY_WIDTH, Key, KeyColumn};
 
 /// An execution as it takes up time. Columns of the key that were not asked for are 0.
@@ -162,7 +162,8 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn open_job_list(&self, window: Window, wanted: &[KeyColumn], limit: u64) -> Result<Vec<OpenJob>, StoreError> {
-        self.facts_from(window.start)?;
+        // So much before the horizon all rows are there still.
+        self.facts_from(Instant(window.start.0.saturating_add(LOOK_BACK_US)))?;
         let selected = Selected::of(wanted, true);
         let sql = format!(
             "SELECT at, id, job_key, state, attempt{} FROM job_event e WHERE at >= ? AND at < ? AND state IN (?, ?) \
