@@ -16,7 +16,7 @@ use crate::graphql::connection::{PageArguments, PageSizes, Pages, part};
 use crate::graphql::error::{bad_input, of_breakdown, of_store};
 use crate::graphql::guard;
 use crate::graphql::heavy::heavy;
-use crate::graphql::types::alert::{Alert, AlertRule};
+use crate::graphql::types::alert::AlertRule;
 use crate::graphql::types::execution::{Execution, ExecutionConnection, ExecutionEdge};
 use crate::graphql::types::filter::{ExecutionFilter, LIST_ENTRIES_MAX, MachineFilter};
 use crate::graphql::types::id::{self, NodeKind};
@@ -33,7 +33,7 @@ use crate::graphql::types::window::TimeWindowInput;
 /// Characters of a search at most.
 const SEARCH_CHARS_MAX: usize = 200;
 
-/// Something with an id that can be asked for again. Jobs are reached through their executions.
+/// Something with an id that can be asked for again. Jobs are reached through their executions, alerts through their list.
 #[derive(Interface, Clone, Debug)]
 #[graphql(field(name = "id", ty = "ID", desc = "Stable id."))]
 pub enum Node {
@@ -63,8 +63,6 @@ pub enum Node {
     Execution(Execution),
     /// Audit entry.
     AuditEntry(AuditEntry),
-    /// Alert.
-    Alert(Alert),
     /// Alert rule.
     AlertRule(AlertRule),
 }
@@ -342,12 +340,8 @@ impl ListQuery {
                 None => Ok(None),
             },
             // Its fields have other types than those of executions and machines, so that one selection could not hold them all.
-            NodeKind::Job => Ok(None),
+            NodeKind::Job | NodeKind::Alert => Ok(None),
             NodeKind::AuditEntry => audit_entry(ctx, key).await,
-            NodeKind::Alert => match uuid_key(key) {
-                Some(uuid) => Ok(alerts::readable_alert(ctx, uuid).await?.map(|alert| Alert(alert).into())),
-                None => Ok(None),
-            },
             NodeKind::AlertRule => match uuid_key(key) {
                 Some(uuid) => Ok(alerts::readable_rule(ctx, uuid).await?.map(|rule| AlertRule(rule).into())),
                 None => Ok(None),
