@@ -151,21 +151,9 @@ pub async fn serve_store(
     }
     tokio::spawn(feed(ingest.clone()));
 
-    let limits = gate_limits(&config);
-    let page = (PAGE_SIZE_DEFAULT.min(config.limits.page_size), config.limits.page_size);
-    let service = ServiceConfig::new(&limits, config.cost.currency.as_str().to_owned(), config.limits.ingest_body_bytes, page);
     let writing = Writing { bus, ids: Arc::clone(&ids), webhook_allow: Arc::new(config.webhook.allow.clone()) };
-    let endpoint = GraphqlEndpoint {
-        authenticator: Arc::clone(&authenticator),
-        schema: graphql::schema(Reader::new(store.clone()), Live::new(commits), writing, service),
-        introspection: config.graphql.introspection,
-        has_key: config.auth.has_key(),
-        origins: config.http.cors_origins.clone(),
-        ids: Arc::clone(&ids),
-        auditor: Arc::new(audit),
-    };
-    let gate = Gate::new(&graphql::sdl(), limits, CostTable::default()).map_err(ServeError::Schema)?;
-    let service = Service::new(gate, endpoint);
+    let schema = graphql::schema(Reader::new(store.clone()), Live::new(commits), writing, service_config(&config));
+    let service = service(&config, Arc::clone(&authenticator), schema, Arc::clone(&ids), audit)?;
     let sockets = service.sockets().clone();
     let routes = Router::new()
         .route("/graphql", plimsoll_gate::http::route(service))
@@ -178,13 +166,7 @@ pub async fn serve_store(
         readiness: Arc::new(StoreReadiness(store.clone())),
     };
     let end = CancellationToken::new();
-    let (watch, closing) = (end.clone(), sockets.clone());
-    let broken = tasks.broken.clone();
-    tokio::spawn(async move {
-        tokio::select! { () = stop.cancelled() => {}, () = broken.cancelled() => {} }
-        closing.stop();
-        watch.cancel();
-    });
+    end_with(stop, tasks.broken.clone(), sockets.clone(), end.clone());
     http::server::run(listener, http::router(&shell, routes), &config.limits, end).await;
     let left_open = sockets.ended(SOCKETS_END_MAX).await;
     if left_open > 0 {
@@ -198,6 +180,42 @@ pub async fn serve_store(
     }
     store.close().await;
     if tasks.broken.is_cancelled() { Err(ServeError::Broken) } else { Ok(()) }
+}
+
+/// `/graphql`: the gate before the schema.
+fn service(
+    config: &Config,
+    authenticator: Arc<Authenticator>,
+    schema: graphql::PlimsollSchema,
+    ids: Arc<dyn IdSource>,
+    audit: audit::AuditQueue,
+) -> Result<Service<GraphqlEndpoint>, ServeError> {
+    let endpoint = GraphqlEndpoint {
+        authenticator,
+        schema,
+        introspection: config.graphql.introspection,
+        has_key: config.auth.has_key(),
+        origins: config.http.cors_origins.clone(),
+        ids,
+        auditor: Arc::new(audit),
+    };
+    let gate = Gate::new(&graphql::sdl(), gate_limits(config), CostTable::default()).map_err(ServeError::Schema)?;
+    Ok(Service::new(gate, endpoint))
+}
+
+/// What `serviceConfig` tells.
+fn service_config(config: &Config) -> ServiceConfig {
+    let page = (PAGE_SIZE_DEFAULT.min(config.limits.page_size), config.limits.page_size);
+    ServiceConfig::new(&gate_limits(config), config.cost.currency.as_str().to_owned(), config.limits.ingest_body_bytes, page)
+}
+
+/// Ends sockets and requests once the server is to stop, or a background task has failed.
+fn end_with(stop: CancellationToken, broken: CancellationToken, sockets: plimsoll_gate::Sockets, end: CancellationToken) {
+    tokio::spawn(async move {
+        tokio::select! { () = stop.cancelled() => {}, () = broken.cancelled() => {} }
+        sockets.stop();
+        end.cancel();
+    });
 }
 
 fn authenticator(config: &Config, listener: &TcpListener, clock: &Arc<dyn Clock>) -> Result<Arc<Authenticator>, ServeError> {
