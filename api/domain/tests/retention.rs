@@ -231,6 +231,38 @@ async fn executions_kept(store: &Store) -> usize {
     rows.len()
 }
 
+/// Drops what is to be dropped; how many rows or months.
+async fn drop_all(worker: &mut RetentionWorker, now: Instant) -> u64 {
+    let mut dropped = 0;
+    loop {
+        match worker.run_once(now).await.unwrap() {
+            0 => return dropped,
+            some => dropped += some,
+        }
+    }
+}
+
+/// What comes late from before the horizon is refused, unless it has come before; what comes from then on is not.
+async fn late_events_are_refused(world: &World, first: i64) {
+    let mut late = day(30);
+    assert_eq!(world.send(&late[..5]).await.duplicate, 5);
+    late.iter_mut()
+        .filter(|event| event["id"].is_string())
+        .for_each(|event| event["id"] = json!(Uuid::from_u128(0xfe ^ id(5).as_u128() << 1)));
+    late[1]["id"] = json!(Uuid::from_u128(77));
+    let written = world.send(&[late[0].clone(), late[1].clone(), late[5].clone(), late[6].clone(), state(9, first - 1, 3)]).await;
+    assert_eq!((written.accepted, written.too_old.len()), (0, 5), "{written:?}");
+    let mut stored = late[3].clone();
+    stored["id"] = json!(Uuid::from_u128(79));
+    stored["sizeBytes"] = json!(30);
+    assert_eq!(world.send(&[stored]).await.accepted, 1, "snapshots of storage stay for ever");
+    let mut across = day(84);
+    across[0]["id"] = json!(Uuid::from_u128(78));
+    across[0]["startedAt"] = json!(text(at(KEPT_SINCE).0 - 1));
+    across[0]["finishedAt"] = json!(text(at(KEPT_SINCE).0 + HOUR_US));
+    assert_eq!(world.send(&across[..1]).await.too_old.len(), 1);
+}
+
 async fn old_rows_go_and_figures_stay(database: &Database) {
     let mut world = World::new(database).await;
     let first = at(NOW).0 - (DAYS + 1) * DAY_US;
@@ -254,13 +286,7 @@ async fn old_rows_go_and_figures_stay(database: &Database) {
     assert_eq!(worker.run_once(world.clock.now()).await.unwrap(), 0);
     assert_eq!(world.store.snapshot().await.unwrap().kept().facts_since, at(KEPT_SINCE));
     world.clock.advance_us(11 * MINUTE_US);
-    let mut dropped = 0;
-    loop {
-        match worker.run_once(world.clock.now()).await.unwrap() {
-            0 => break,
-            some => dropped += some,
-        }
-    }
+    let dropped = drop_all(&mut worker, world.clock.now()).await;
     // The months from January to March of five tables, or their rows: 29 days of 4 facts and 6 samples.
     assert!(dropped == if world.store.is_partitioned() { 15 } else { 29 * 10 }, "{dropped}");
     assert_eq!(executions_kept(&world.store).await, 2 * 25);
@@ -270,24 +296,7 @@ async fn old_rows_go_and_figures_stay(database: &Database) {
     let kept = Window { start: at(KEPT_SINCE), end: at(NOW) };
     assert_eq!(world.refusals(kept).await, [None; 5]);
 
-    // What comes late from before is refused, unless it has come before; what comes from then on is not.
-    let mut late = day(30);
-    assert_eq!(world.send(&late[..5]).await.duplicate, 5);
-    late.iter_mut()
-        .filter(|event| event["id"].is_string())
-        .for_each(|event| event["id"] = json!(Uuid::from_u128(0xfe ^ id(5).as_u128() << 1)));
-    late[1]["id"] = json!(Uuid::from_u128(77));
-    let written = world.send(&[late[0].clone(), late[1].clone(), late[5].clone(), late[6].clone(), state(9, first - 1, 3)]).await;
-    assert_eq!((written.accepted, written.too_old.len()), (0, 5), "{written:?}");
-    let mut stored = late[3].clone();
-    stored["id"] = json!(Uuid::from_u128(79));
-    stored["sizeBytes"] = json!(30);
-    assert_eq!(world.send(&[stored]).await.accepted, 1, "snapshots of storage stay for ever");
-    let mut across = day(84);
-    across[0]["id"] = json!(Uuid::from_u128(78));
-    across[0]["startedAt"] = json!(text(at(KEPT_SINCE).0 - 1));
-    across[0]["finishedAt"] = json!(text(at(KEPT_SINCE).0 + HOUR_US));
-    assert_eq!(world.send(&across[..1]).await.too_old.len(), 1);
+    late_events_are_refused(&world, first).await;
 
     // Another shape of the machine, another attempt of an old job, more executions: none of them touches what is gone.
     let mut news = day(DAYS - 2);

@@ -33,27 +33,13 @@ fn repeated(count: usize, part: impl Fn(usize) -> String) -> String {
     (0..count).map(part).collect()
 }
 
-#[tokio::test]
-async fn large_and_deep_documents_are_refused() {
-    let app = app(Limits::default());
+/// Documents: what each is, and the code of its refusal; `data` where it is none.
+type Documents = Vec<(&'static str, String, &'static str)>;
+
+/// More of something than there may be.
+fn many() -> Documents {
     let nested = |depth: usize| format!("{{ dog {}{{ name }}{} }}", "{ friend ".repeat(depth), " }".repeat(depth));
-    let bomb = |levels: usize, last: &str| {
-        let fragments = repeated(levels, |level| format!("fragment f{level} on Dog {{ ...f{0} ...f{0} }} ", level + 1));
-        format!("{{ dog {{ ...f0 }} }} {fragments} fragment f{levels} on Dog {{ {last} }}")
-    };
-    let wide_bomb = |levels: usize| {
-        let fragments = repeated(levels, |level| {
-            format!("fragment f{level} on Dog {{ friend {{ ... on Dog {{ ...f{0} }} }} nick {{ ...f{0} }} }} ", level + 1)
-        });
-        format!("{{ dog {{ ...f0 }} }} {fragments} fragment f{levels} on Dog {{ name }}")
-    };
-    let deep_bomb = |levels: usize| {
-        let fragments = repeated(levels, |level| {
-            format!("fragment f{level} on Dog {{ a{level}: friend {{ ...f{0} }} b{level}: friend {{ ...f{0} }} }} ", level + 1)
-        });
-        format!("{{ dog {{ ...f0 }} }} {fragments} fragment f{levels} on Dog {{ name }}")
-    };
-    let cases = [
+    vec![
         ("cycle of depth 60", nested(60), "LIMIT_EXCEEDED"),
         ("cycle of depth 16", nested(16), "LIMIT_EXCEEDED"),
         ("braces", "{".repeat(50_000), "LIMIT_EXCEEDED"),
@@ -77,6 +63,28 @@ async fn large_and_deep_documents_are_refused() {
         ("1,000 operations", repeated(1_000, |n| format!("query q{n}{{hello}}")), "LIMIT_EXCEEDED"),
         ("20,000 variables", format!("query Q({}) {{ hello }}", repeated(8_000, |n| format!("$v{n}:Int "))), "LIMIT_EXCEEDED"),
         ("1,900 variables", format!("query Q({}) {{ hello }}", repeated(1_900, |n| format!("$v{n}:Int "))), "LIMIT_EXCEEDED"),
+    ]
+}
+
+/// Few bytes that stand for much.
+fn bombs() -> Documents {
+    let bomb = |levels: usize, last: &str| {
+        let fragments = repeated(levels, |level| format!("fragment f{level} on Dog {{ ...f{0} ...f{0} }} ", level + 1));
+        format!("{{ dog {{ ...f0 }} }} {fragments} fragment f{levels} on Dog {{ {last} }}")
+    };
+    let wide_bomb = |levels: usize| {
+        let fragments = repeated(levels, |level| {
+            format!("fragment f{level} on Dog {{ friend {{ ... on Dog {{ ...f{0} }} }} nick {{ ...f{0} }} }} ", level + 1)
+        });
+        format!("{{ dog {{ ...f0 }} }} {fragments} fragment f{levels} on Dog {{ name }}")
+    };
+    let deep_bomb = |levels: usize| {
+        let fragments = repeated(levels, |level| {
+            format!("fragment f{level} on Dog {{ a{level}: friend {{ ...f{0} }} b{level}: friend {{ ...f{0} }} }} ", level + 1)
+        });
+        format!("{{ dog {{ ...f0 }} }} {fragments} fragment f{levels} on Dog {{ name }}")
+    };
+    vec![
         ("fragment bomb", bomb(25, "name"), "LIMIT_EXCEEDED"),
         ("fragment bomb of nothing much", bomb(60, "name"), "LIMIT_EXCEEDED"),
         ("fragment bomb with an error at its end", bomb(25, "nope"), "LIMIT_EXCEEDED"),
@@ -104,6 +112,12 @@ async fn large_and_deep_documents_are_refused() {
             ),
             "LIMIT_EXCEEDED",
         ),
+    ]
+}
+
+/// Much of one thing, and nonsense.
+fn long() -> Documents {
+    vec![
         ("long name", format!("{{ {} }}", "a".repeat(60_000)), "LIMIT_EXCEEDED"),
         ("long alias", format!("{{ {}: hello }}", "a".repeat(30_000)), "LIMIT_EXCEEDED"),
         ("alias as long as it may be", format!("{{ {}: hello }}", "a".repeat(256)), "data"),
@@ -135,9 +149,14 @@ async fn large_and_deep_documents_are_refused() {
             format!("{{ dog {{ {} }} }}", "toys(limit:1){number} toys(limit:2){number} ".repeat(400)),
             "GRAPHQL_VALIDATION_FAILED",
         ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn large_and_deep_documents_are_refused() {
+    let app = app(Limits::default());
     let mut wrong = Vec::new();
-    for (name, document, expected) in cases {
+    for (name, document, expected) in [many(), bombs(), long()].concat() {
         let (_, code) = attack(&app, name, query(&document)).await;
         if code != expected {
             wrong.push(format!("{name}: {code} instead of {expected}"));
