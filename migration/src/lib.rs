@@ -19,6 +19,7 @@ mod m20261124_000010_alerts;
 mod m20261124_000011_storage_retention;
 mod m20261124_000012_webhooks;
 mod m20261124_000013_latest_samples;
+mod m20261124_000014_job_counted;
 mod statements;
 
 /// Runs the migrations in order.
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000011_storage_retention::Migration),
             Box::new(m20261124_000012_webhooks::Migration),
             Box::new(m20261124_000013_latest_samples::Migration),
+            Box::new(m20261124_000014_job_counted::Migration),
         ]
     }
 }

@@ -6,7 +6,7 @@ use plimsoll_entity::value::label::JobState;
 use plimsoll_entity::value::time::Instant;
 use uuid::Uuid;
 
-use crate::store::{Attempt, Job, JobChange, JobFact, ToldJob, state_of};
+use crate::store::{Attempt, Counted, Job, JobChange, JobFact, ToldJob, state_of};
 
 /// A job, all of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,37 +94,49 @@ pub fn history(key: Uuid, attempts: &[Attempt], changes: &[JobChange]) -> Option
         started_at: first.map(|attempt| attempt.started_at).or_else(|| at_state(JobState::Running)),
         finished_at: over.then_some(latest.place.at),
     };
-    Some(History { job: ToldJob { job, fact: fact(key, attempts) }, is_told: !changes.is_empty() || attempts.len() > 1 })
+    Some(History {
+        job: ToldJob { job, fact: fact(key, attempts), counted: counted(attempts) },
+        is_told: !changes.is_empty() || attempts.len() > 1,
+    })
 }
 
-/// A job of which the table knows attempts or changes that are gone: what is left, put together with what stands there. What came after
-/// the last attempt that stands there is new; what came late before it adds nothing.
+/// A job of which the table knows attempts or changes that are gone: what is left, put together with what stands there. What ended after
+/// everything that has been counted is new; what comes late and ended before adds nothing once something is gone.
 #[must_use]
 pub fn continued(stored: ToldJob, left: ToldJob, attempts: &[Attempt]) -> ToldJob {
     let is_later = left.job.changed_at >= stored.job.changed_at;
     let known = stored.job;
     let latest = if is_later { left.job.clone() } else { known.clone() };
+    let (Some(fact), Some(counted)) = (stored.fact, stored.counted) else {
+        // No execution is gone: only a change of state was.
+        let (queued_at, started_at) = (left.job.queued_at.or(known.queued_at), left.job.started_at.or(known.started_at));
+        let attempts = known.attempts.max(left.job.attempts);
+        return ToldJob { job: Job { attempts, queued_at, started_at, ..latest }, ..left };
+    };
+    let new = || attempts.iter().filter(|attempt| attempt.finished_at > counted.until);
+    let executions = fact.executions.saturating_add(new().count() as u32);
+    let is_whole = left.fact.as_ref().is_some_and(|left| left.executions >= executions);
+    let (fact, counted) = match (left.fact, left.counted) {
+        (Some(left), Some(of_left)) if is_whole => (left, of_left),
+        (Some(left), Some(of_left)) => {
+            let new_us = new().map(|attempt| attempt.finished_at.0 - attempt.started_at.0).fold(0, i64::saturating_add);
+            let (processing_us, queue_us) = (fact.processing_us.saturating_add(new_us), fact.queue_us);
+            let is_last = (of_left.last_attempt, left.finished_at) >= (counted.last_attempt, fact.finished_at);
+            let last = if is_last { left } else { fact };
+            let last_attempt = of_left.last_attempt.max(counted.last_attempt);
+            (JobFact { executions, processing_us, queue_us, ..last }, Counted { last_attempt, until: of_left.until.max(counted.until) })
+        }
+        _ => (fact, counted),
+    };
+    let times = if is_whole { (left.job.queued_at, left.job.started_at) } else { (known.queued_at, known.started_at) };
     let job = Job {
         name: known.name.into_iter().chain(left.job.name).min(),
-        attempts: known.attempts.max(left.job.attempts),
-        queued_at: known.queued_at.or(left.job.queued_at),
-        started_at: known.started_at.or(left.job.started_at),
+        attempts: known.attempts.max(left.job.attempts).max(fact.executions as i32),
+        queued_at: times.0.or(known.queued_at),
+        started_at: times.1.or(known.started_at),
         ..latest
     };
-    let fact = match (stored.fact, left.fact) {
-        (Some(stored), Some(left)) => {
-            let new = || attempts.iter().filter(|attempt| attempt.finished_at > stored.finished_at);
-            let new_us = new().map(|attempt| attempt.finished_at.0 - attempt.started_at.0).fold(0, i64::saturating_add);
-            let executions = left.executions.max(stored.executions.saturating_add(new().count() as u32));
-            let processing_us = left.processing_us.max(stored.processing_us.saturating_add(new_us));
-            let queue_us = stored.queue_us;
-            let last = if left.finished_at >= stored.finished_at { left } else { stored };
-            Some(JobFact { executions, processing_us, queue_us, ..last })
-        }
-        (stored, left) => stored.or(left),
-    };
-    let attempts = job.attempts.max(fact.as_ref().map_or(0, |fact| fact.executions as i32));
-    ToldJob { job: Job { attempts, ..job }, fact }
+    ToldJob { job, fact: Some(fact), counted: Some(counted) }
 }
 
 /// Whether anything of a job lies before an instant.
@@ -133,6 +145,12 @@ pub fn reaches_before(told: &ToldJob, since: Instant) -> bool {
     let job = &told.job;
     let finished_at = told.fact.as_ref().map(|fact| fact.finished_at);
     [Some(job.changed_at), job.queued_at, job.started_at, job.finished_at, finished_at].into_iter().flatten().any(|at| at < since)
+}
+
+/// How far attempts have been counted; none without any.
+fn counted(attempts: &[Attempt]) -> Option<Counted> {
+    let until = attempts.iter().map(|attempt| attempt.finished_at).max()?;
+    Some(Counted { last_attempt: attempts.iter().map(|attempt| attempt.attempt).max()?, until })
 }
 
 fn first(attempts: &[Attempt]) -> Option<&Attempt> {
@@ -243,6 +261,33 @@ mod tests {
         let once = continued(stored, left.clone(), &new);
         assert_eq!(once, all);
         assert_eq!(continued(once, left, &new), all, "worked out again it is the same");
+    }
+
+    /// A name that is used again and again, once with a second attempt: its row goes on by one for each new run, however often it is worked
+    /// out.
+    #[test]
+    fn a_job_that_is_run_again_counts_each_run_once() {
+        let run = |id: u128, at: i64| attempt(1, id, at, at + 5, Outcome::Succeeded);
+        let mut facts = vec![run(1, 10), run(2, 20), attempt(2, 3, 30, 34, Outcome::Succeeded)];
+        let mut row = history(Uuid::nil(), &facts, &[]).unwrap().job;
+        for number in 4..8 {
+            facts.push(run(number, number as i64 * 10));
+            let left = &facts[2..];
+            for _ in 0..2 {
+                row = continued(row, history(Uuid::nil(), left, &[]).unwrap().job, left);
+                let fact = row.fact.as_ref().unwrap();
+                assert_eq!((fact.executions, fact.finished_at), (number as u32, Instant(34)), "the last attempt has the highest number");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_decides_while_no_execution_is_gone() {
+        let (first, second) = (attempt(1, 1, 10, 20, Outcome::Failed), attempt(2, 2, 30, 45, Outcome::Failed));
+        let row = history(Uuid::nil(), std::slice::from_ref(&second), &[]).unwrap().job;
+        let both = [first, second];
+        let left = history(Uuid::nil(), &both, &[]).unwrap().job;
+        assert_eq!(continued(row, left.clone(), &both), left, "the first came late");
     }
 
     #[test]

@@ -83,6 +83,17 @@ pub struct ToldJob {
     pub job: Job,
     /// As the figures count it; none without an execution.
     pub fact: Option<JobFact>,
+    /// What has been counted; none without an execution.
+    pub counted: Option<Counted>,
+}
+
+/// How far the attempts of a job have been counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Number of the last attempt.
+    pub last_attempt: i32,
+    /// The latest end of all attempts.
+    pub until: Instant,
 }
 
 /// An execution as an attempt of its job.
@@ -218,7 +229,7 @@ fn told_job(row: &QueryResult) -> Result<ToldJob, StoreError> {
             started_at: instant(row, 12)?,
             finished_at: instant(row, 13)?,
         };
-        let (Some(finished_at), Some(outcome)) = (finished_at, outcome) else { return Ok(ToldJob { job, fact: None }) };
+        let (Some(finished_at), Some(outcome)) = (finished_at, outcome) else { return Ok(ToldJob { job, fact: None, counted: None }) };
         let fact = JobFact {
             key,
             finished_at,
@@ -230,7 +241,10 @@ fn told_job(row: &QueryResult) -> Result<ToldJob, StoreError> {
             queue_us: row.try_get_by_index(16)?,
             processing_us: row.try_get_by_index(15)?,
         };
-        Ok(ToldJob { job, fact: Some(fact) })
+        let (last_attempt, until): (Option<i32>, Option<i64>) = (row.try_get_by_index(26)?, row.try_get_by_index(27)?);
+        // A row from before this was kept knows of its last attempt alone.
+        let counted = Counted { last_attempt: last_attempt.unwrap_or(1), until: until.map_or(finished_at, Instant) };
+        Ok(ToldJob { job, fact: Some(fact), counted: Some(counted) })
     };
     read().map_err(StoreError::read)
 }
@@ -331,7 +345,7 @@ impl Snapshot {
         let last = LAST_IDS.join(", ");
         let sql = format!(
             "SELECT job_key, job, state, changed_at, attempts, combination_id, {}, queued_at, started_at, finished_at, executions, \
-             processing_us, queue_us, last_finished_at, last_outcome, last_combination_id, last_error_type_id, {last} FROM job",
+             processing_us, queue_us, last_finished_at, last_outcome, last_combination_id, last_error_type_id, {last}, last_attempt, counted_until FROM job",
             IDS.join(", ")
         );
         self.of_jobs(&sql, keys, told_job).await
@@ -413,6 +427,8 @@ fn job_rows(jobs: &[ToldJob]) -> Rows {
         ("queue_us", of_fact(|fact| fact.queue_us)),
         ("processing_us", ints(&|told| Some(told.fact.as_ref().map_or(0, |fact| fact.processing_us)))),
         ("last_finished_at", of_fact(|fact| Some(fact.finished_at.0))),
+        ("last_attempt", ints(&|told| told.counted.map(|counted| counted.last_attempt.into()))),
+        ("counted_until", ints(&|told| told.counted.map(|counted| counted.until.0))),
         ("last_outcome", of_fact(|fact| Some(fact.outcome.code().into()))),
         ("last_combination_id", of_fact(|fact| Some(fact.combination_id.into()))),
         ("last_error_type_id", ints(&|told| told.fact.as_ref().and_then(|fact| nonzero(fact.error_type_id)))),

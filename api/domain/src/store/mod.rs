@@ -58,7 +58,7 @@ pub use facts::{ExecutionColumns, ExecutionFact, GpuSampleFact, VmSampleFact, de
 pub use job_marks::JobMarks;
 pub use job_pages::{JobIds, JobSource, state_of};
 pub use job_updates::{CommitEntries, JobEntry};
-pub use jobs::{Attempt, Job, JobChange, JobColumns, JobFact, ToldJob};
+pub use jobs::{Attempt, Counted, Job, JobChange, JobColumns, JobFact, ToldJob};
 pub use latest_samples::LatestGpuSample;
 pub use leases::Lease;
 pub use lists::{ColumnFilter, NewestFirst, Page};
