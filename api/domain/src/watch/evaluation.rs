@@ -113,6 +113,15 @@ pub fn holds(rule: &Rule, observation: &Observation) -> bool {
     }
 }
 
+impl Changes {
+    /// Leaves alerts unopened that there is no room for; they go on to wait. How many.
+    pub fn refuse_above(&mut self, room: usize) -> usize {
+        let refused: HashSet<Uuid> = self.open.drain(room.min(self.open.len())..).map(|alert| alert.subject_key).collect();
+        self.forget.retain(|key| !refused.contains(key));
+        refused.len()
+    }
+}
+
 /// For so long an alert about samples waits for the next one: what sent them may only have been cut off.
 const UNSEEN_US_MAX: i64 = 300 * SECOND_US;
 
@@ -309,6 +318,18 @@ mod tests {
         watch.before.is_settling = false;
         assert_eq!(watch.look(&rule, 1, &[seen("a", 0.9), seen("a", 0.95)]), (1, 0));
         assert_eq!(watch.look(&rule, 2, &[seen("a", 0.9), seen("a", 0.1)]), (0, 0));
+    }
+
+    #[test]
+    fn an_alert_without_room_goes_on_to_wait() {
+        let (rule, mut watch) = (rule(Detection::Above, Some(0.5), 60), Watch::default());
+        watch.look(&rule, 0, &[seen("a", 0.9), seen("b", 0.9)]);
+        let before = watch.before.clone();
+        let mut changes = evaluate(&rule, Instant(60 * SECOND_US), before, &[seen("a", 0.9), seen("b", 0.9)], &mut || Uuid::from_u128(9));
+        assert_eq!((changes.open.len(), changes.forget.len()), (2, 2));
+        assert_eq!(changes.refuse_above(1), 1);
+        assert_eq!((changes.open.len(), changes.forget.as_slice()), (1, &[changes.open[0].subject_key][..]));
+        assert_eq!(changes.refuse_above(1), 0);
     }
 
     #[test]

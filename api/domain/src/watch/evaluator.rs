@@ -31,8 +31,8 @@ const LEASE_RENEW_US: i64 = LEASE_US / 2;
 const UNWATCHED_US: i64 = 60 * SECOND_US;
 /// Alerts that are open at once at most, of all rules together.
 const ALERTS_OPEN_MAX: usize = 10_000;
-/// Days of series that are gone through before the right to evaluate is looked at again.
-const DAYS_PER_RESTORE: usize = 280;
+/// Series that are gone through before the right to evaluate is looked at again.
+const SERIES_PER_RESTORE: usize = 10;
 /// How often what is old is forgotten.
 const FORGET_EVERY_US: i64 = HOUR_US;
 /// How long alerts are kept after they have ended.
@@ -151,6 +151,7 @@ impl Evaluator {
 
     fn lose_series(&mut self) {
         (self.series, self.restored) = (SeriesKeeper::default(), HashSet::new());
+        self.unseen.clear();
     }
 
     async fn lease(&mut self, now: Instant) -> Result<Option<Lease>, StoreError> {
@@ -191,9 +192,9 @@ impl Evaluator {
         // Going through the past takes a while, and needs no database.
         drop(snapshot);
         for (rule, days) in known {
-            for of_some in days.chunks(DAYS_PER_RESTORE) {
-                self.series.restore(&rule, of_some.to_vec(), at);
-                if !self.is_held(lease).await? {
+            for (place, series) in self.series.newest(days).into_iter().enumerate() {
+                self.series.restore(&rule, series, at);
+                if place % SERIES_PER_RESTORE == 0 && !self.is_held(lease).await? {
                     return Ok(false);
                 }
             }
@@ -243,6 +244,7 @@ impl Evaluator {
         let (snapshot, at) = (&reading.snapshot, reading.snapshot.as_of);
         if snapshot.alerts_evaluated_at().await?.is_some_and(|last| at.0 - last.0 > UNWATCHED_US) {
             self.settles_at = Instant(at.0 + UNWATCHED_US);
+            self.unseen.clear();
         }
         let mut before: HashMap<Uuid, Before> = HashMap::new();
         for ((rule, subject), since) in snapshot.alert_wait_list().await? {
@@ -270,11 +272,10 @@ impl Evaluator {
             }
             before.is_settling = rule.signal == Signal::VmUnreachable && at < self.settles_at;
             let mut changes = evaluate(rule, at, before, &observations, &mut || self.ids.next_id());
-            let refused = changes.open.len().saturating_sub(room);
+            let refused = changes.refuse_above(room);
             if refused > 0 {
                 metrics::counter!("plimsoll_alerts_refused_total").increment(refused as u64);
             }
-            changes.open.truncate(room);
             room -= changes.open.len();
             outcome.add(rule, at, changes);
         }

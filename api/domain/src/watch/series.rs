@@ -5,7 +5,7 @@
 //! followed, of each rule an even share, first come; those that have told nothing for [`DAYS_KEPT`] days make room, where a rule has used
 //! up its share those of [`IDLE_DAYS_MAX`] days. Must not know: the database, thresholds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use plimsoll_entity::value::label::Signal;
 use plimsoll_entity::value::time::{DAY_US, Instant, MINUTE_US};
@@ -24,7 +24,7 @@ const STEPS_PER_DAY: usize = (DAY_US / STEP_US) as usize;
 pub const DAYS_KEPT: i32 = 28;
 /// Days without a value after which a series makes room for another one of its rule.
 const IDLE_DAYS_MAX: i64 = 2;
-/// Series that are followed at most: a detector may take some 400 KiB.
+/// Series that are followed at most: a detector takes some 230 KiB.
 pub const SERIES_MAX: usize = 256;
 
 /// Every series that is followed.
@@ -133,7 +133,23 @@ fn decode(bytes: &[u8]) -> impl Iterator<Item = f32> {
 }
 
 impl SeriesKeeper {
-    /// Takes up the series of a rule from its days, which are in order of subject and day.
+    /// The days of a rule, which are in order of subject and day, by subject: those that told something last first, and no more than may be
+    /// followed.
+    #[must_use]
+    pub fn newest(&self, days: Vec<SeriesDay>) -> Vec<Vec<SeriesDay>> {
+        let mut series: Vec<Vec<SeriesDay>> = Vec::new();
+        for day in days {
+            match series.last_mut().filter(|series| series[0].of == day.of) {
+                Some(series) => series.push(day),
+                None => series.push(vec![day]),
+            }
+        }
+        series.sort_by_key(|series| std::cmp::Reverse(series[series.len() - 1].day));
+        series.truncate(self.share());
+        series
+    }
+
+    /// Takes up a series of a rule from its days, which are in order.
     pub fn restore(&mut self, rule: &Rule, days: Vec<SeriesDay>, at: Instant) {
         for SeriesDay { of, day, points } in days {
             let first = i64::from(day) * STEPS_PER_DAY as i64;
@@ -151,7 +167,7 @@ impl SeriesKeeper {
 
     /// Series that one rule may have.
     fn share(&self) -> usize {
-        SERIES_MAX / self.rules.max(1)
+        (SERIES_MAX / self.rules.max(1)).max(1)
     }
 
     fn is_full(&self, rule: Uuid) -> bool {
@@ -185,6 +201,10 @@ impl SeriesKeeper {
                 metrics::counter!("plimsoll_alert_series_refused_total").increment(1);
                 continue;
             };
+            if step < followed.step {
+                // The clock has gone back: nothing is known of now.
+                continue;
+            }
             followed.sum += observation.value;
             followed.count += 1;
             if let Some((mean, expectation)) = followed.judged {
@@ -194,18 +214,28 @@ impl SeriesKeeper {
         changed
     }
 
-    /// Lets go of series that have told nothing for long, and of those of rules that are not among `rules`, who share the room.
+    /// Lets go of series that have told nothing for long, of those of rules that are not among `rules`, who share the room, and of what a
+    /// rule has above its share, the longest silent first.
     pub fn forget(&mut self, at: Instant, rules: &[Uuid]) {
         self.rules = rules.len();
         let oldest = |days: i64| step_of(at) - days * STEPS_PER_DAY as i64;
-        let full: Vec<Uuid> = rules.iter().copied().filter(|rule| self.is_full(*rule)).collect();
+        let full: HashSet<Uuid> = rules.iter().copied().filter(|rule| self.is_full(*rule)).collect();
         self.followed.retain(|(rule, _), followed| {
             let days = if full.contains(rule) { IDLE_DAYS_MAX } else { DAYS_KEPT.into() };
             followed.told_at >= oldest(days) && rules.contains(rule)
         });
-        self.counts.clear();
-        for (rule, _) in self.followed.keys() {
-            *self.counts.entry(*rule).or_default() += 1;
+        let mut told: HashMap<Uuid, Vec<(i64, Uuid)>> = HashMap::new();
+        for ((rule, subject), followed) in &self.followed {
+            told.entry(*rule).or_default().push((followed.told_at, *subject));
+        }
+        let share = self.share();
+        self.counts = told.iter().map(|(rule, series)| (*rule, series.len().min(share))).collect();
+        for (rule, mut series) in told {
+            let above = series.len().saturating_sub(share);
+            series.sort_unstable();
+            for (_, subject) in &series[..above] {
+                self.followed.remove(&(rule, *subject));
+            }
         }
     }
 }
@@ -271,7 +301,9 @@ mod tests {
         let (mut keeper, days) = followed(steps);
         let mut restored = SeriesKeeper::default();
         let at = Instant(steps * STEP_US);
-        restored.restore(&rule(), days.into_values().collect(), at);
+        for series in restored.newest(days.into_values().collect()) {
+            restored.restore(&rule(), series, at);
+        }
         for step in 0..6 {
             let at = Instant(at.0 + step * STEP_US);
             let (mut known, mut anew) = ([seen(110.0)], [seen(110.0)]);
@@ -283,6 +315,31 @@ mod tests {
                 assert!((known.expected - anew.expected).abs() < 1.0, "{known:?} {anew:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_told_something_last_is_taken_up_first() {
+        let day = |subject: u128, day: i32| SeriesDay { of: (rule().id, Uuid::from_u128(subject)), day, points: Vec::new() };
+        let mut keeper = SeriesKeeper::default();
+        let rules: Vec<Uuid> = (0..SERIES_MAX as u128 / 2).map(Uuid::from_u128).collect();
+        keeper.forget(Instant(0), &rules);
+        let taken = keeper.newest(vec![day(1, 3), day(1, 4), day(2, 9), day(3, 1), day(3, 7)]);
+        assert_eq!(taken, [vec![day(2, 9)], vec![day(3, 1), day(3, 7)]]);
+        let more: Vec<Uuid> = (0..2 * SERIES_MAX as u128).map(Uuid::from_u128).collect();
+        keeper.forget(Instant(0), &more);
+        assert_eq!(keeper.newest(vec![day(1, 3)]).len(), 1, "each has one");
+    }
+
+    #[test]
+    fn nothing_is_judged_while_the_clock_is_behind() {
+        let steps = 5 * STEPS_PER_DAY as i64;
+        let (mut keeper, _) = followed(steps);
+        let mut now = [seen(104.0)];
+        keeper.observe(&rule(), Instant(steps * STEP_US), &mut now);
+        assert!(now[0].expectation.is_some());
+        let mut behind = [seen(104.0)];
+        keeper.observe(&rule(), Instant((steps - 3) * STEP_US), &mut behind);
+        assert!(behind[0].expectation.is_none());
     }
 
     #[test]
@@ -298,7 +355,11 @@ mod tests {
         assert_eq!(keeper.followed.len(), SERIES_MAX / 2);
         keeper.observe(&rule(), Instant(DAY_US), &mut many);
         assert_eq!(keeper.followed.len(), SERIES_MAX, "alone it has everything");
-        keeper.forget(Instant(4 * DAY_US), &[rule().id]);
+        keeper.forget(Instant(DAY_US), &[rule().id, Uuid::from_u128(8)]);
+        assert_eq!(keeper.followed.len(), SERIES_MAX / 2, "another rule has come");
+        keeper.observe(&rule(), Instant(DAY_US), &mut many);
+        assert_eq!(keeper.followed.len(), SERIES_MAX / 2);
+        keeper.forget(Instant(4 * DAY_US), &[rule().id, Uuid::from_u128(8)]);
         assert!(keeper.followed.is_empty(), "all have been idle, and others want their places");
     }
 }
