@@ -142,13 +142,13 @@ impl World {
 
     /// A notice with the number as its id, its alert's id and its body.
     async fn enqueue(&self, number: u128, url: &str) {
-        self.enqueue_of(number, number, url).await;
+        self.enqueue_of(number, number, false, url).await;
     }
 
-    async fn enqueue_of(&self, number: u128, alert: u128, url: &str) {
+    async fn enqueue_of(&self, number: u128, alert: u128, is_end: bool, url: &str) {
         let (id, alert_id, at) = (Uuid::from_u128(number), Uuid::from_u128(alert), self.clock.now());
         let (host, url) = (host(url).unwrap(), url.to_owned());
-        let delivery = Delivery { id, alert_id, created_at: at, due_at: at, attempts: 0, host, url, body: format!("[{number}]") };
+        let delivery = Delivery { id, alert_id, is_end, created_at: at, due_at: at, attempts: 0, host, url, body: format!("[{number}]") };
         let mut tx = self.store.begin_write().await.unwrap();
         tx.webhook_enqueue(&[delivery]).await.unwrap();
         tx.commit().await.unwrap();
@@ -271,13 +271,13 @@ async fn what_can_pass_is_tried_again_and_what_cannot_is_given_up() {
 async fn an_end_never_arrives_before_its_beginning() {
     let (mut world, receiver) = (World::new().await, Receiver::new().await);
     receiver.answers(500, &[]);
-    world.enqueue_of(9, 1, &receiver.url).await;
+    world.enqueue_of(9, 1, false, &receiver.url).await;
     world.look().await;
     receiver.answers(200, &[]);
     world.clock.advance_us(SECOND_US);
-    // Ids say nothing about the order.
-    world.enqueue_of(2, 1, &receiver.url).await;
-    world.enqueue_of(5, 5, &receiver.url).await;
+    // Neither ids nor clocks say anything about the order.
+    world.enqueue_of(2, 1, true, &receiver.url).await;
+    world.enqueue_of(5, 5, false, &receiver.url).await;
     assert_eq!((world.look().await, world.look().await), (1, 0), "another alert's goes, this one's waits");
     world.clock.advance_us(5 * SECOND_US);
     assert_eq!((world.look().await, world.look().await), (1, 1));

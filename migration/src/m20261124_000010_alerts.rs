@@ -13,7 +13,7 @@ pub struct Migration;
 /// A subject may be longer than an index entry of PostgreSQL, so that its hash is the key.
 const STATEMENTS: &[&str] = &[
     "CREATE TABLE alert_rule (id {uuid} NOT NULL PRIMARY KEY, name {name} NOT NULL, signal SMALLINT NOT NULL, detection SMALLINT NOT NULL, threshold {f64}, for_seconds INTEGER NOT NULL, severity SMALLINT NOT NULL, dimensions TEXT NOT NULL, enabled {bool} NOT NULL, webhook_url TEXT, created_at {i64} NOT NULL, deleted_at {i64})",
-    "CREATE TABLE alert (id {uuid} NOT NULL PRIMARY KEY, rule_id {uuid} NOT NULL, signal SMALLINT NOT NULL, subject TEXT NOT NULL, subject_key {uuid} NOT NULL, labels TEXT NOT NULL, state SMALLINT NOT NULL, severity SMALLINT NOT NULL, summary TEXT NOT NULL, value {f64} NOT NULL, expected {f64}, low {f64}, high {f64}, started_at {i64} NOT NULL, resolved_at {i64}, acknowledged_by TEXT)",
+    "CREATE TABLE alert (id {uuid} NOT NULL PRIMARY KEY, rule_id {uuid} NOT NULL, signal SMALLINT NOT NULL, subject TEXT NOT NULL, subject_key {uuid} NOT NULL, labels TEXT NOT NULL, state SMALLINT NOT NULL, severity SMALLINT NOT NULL, summary TEXT NOT NULL, value {f64} NOT NULL, expected {f64}, low {f64}, high {f64}, started_at {i64} NOT NULL, resolved_at {i64}, acknowledged_by TEXT, rule_name TEXT NOT NULL, webhook_url TEXT)",
     "CREATE INDEX alert_by_start ON alert (started_at, id)",
     "CREATE UNIQUE INDEX alert_by_subject ON alert (rule_id, subject_key) WHERE resolved_at IS NULL",
     "CREATE TABLE alert_wait (rule_id {uuid} NOT NULL, subject_key {uuid} NOT NULL, since {i64} NOT NULL, PRIMARY KEY (rule_id, subject_key))",

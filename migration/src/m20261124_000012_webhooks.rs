@@ -8,7 +8,7 @@ use crate::statements::execute;
 pub struct Migration;
 
 const STATEMENTS: &[&str] = &[
-    "CREATE TABLE webhook_delivery (id {uuid} NOT NULL PRIMARY KEY, alert_id {uuid} NOT NULL, created_at {i64} NOT NULL, due_at {i64} NOT NULL, attempts INTEGER NOT NULL, host TEXT NOT NULL, url TEXT NOT NULL, body TEXT NOT NULL)",
+    "CREATE TABLE webhook_delivery (id {uuid} NOT NULL PRIMARY KEY, alert_id {uuid} NOT NULL, is_end {bool} NOT NULL, created_at {i64} NOT NULL, due_at {i64} NOT NULL, attempts INTEGER NOT NULL, host TEXT NOT NULL, url TEXT NOT NULL, body TEXT NOT NULL)",
     "CREATE INDEX webhook_delivery_by_age ON webhook_delivery (created_at, id)",
     "CREATE INDEX webhook_delivery_by_alert ON webhook_delivery (alert_id)",
 ];

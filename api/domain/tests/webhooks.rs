@@ -30,6 +30,7 @@ fn delivery(number: u128, seconds: i64, host: &str) -> Delivery {
     Delivery {
         id: Uuid::from_u128(number),
         alert_id: Uuid::from_u128(number),
+        is_end: false,
         created_at: at,
         due_at: at,
         attempts: 0,
@@ -66,14 +67,14 @@ async fn notices_wait_are_put_off_and_go(database: Database) {
     let first = store.snapshot().await.unwrap().webhook_due_list(NOW, 9).await.unwrap().remove(0);
     assert_eq!(first, a1);
     let mut tx = store.begin_write().await.unwrap();
-    tx.webhook_put_off(a1.id, Instant(NOW.0 + 5 * SECOND_US), 1).await.unwrap();
+    tx.webhook_put_off(&a1, Instant(NOW.0 + 5 * SECOND_US), Instant(NOW.0 + 2 * SECOND_US)).await.unwrap();
     tx.webhook_remove(Uuid::from_u128(3)).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!((due(&store, 1, 9).await, due(&store, 5, 9).await), (vec![2], vec![2]));
-    assert_eq!(queue(&store).await, WebhookQueue { length: 3, oldest_due_at: Some(Instant(NOW.0 + SECOND_US)) });
+    assert_eq!((due(&store, 1, 9).await, due(&store, 5, 9).await), (vec![], vec![2]), "the host is left alone for a while");
+    assert_eq!(queue(&store).await, WebhookQueue { length: 3, oldest_due_at: Some(Instant(NOW.0 + 2 * SECOND_US)) });
     // The end of the first one's alert waits for its beginning, but not for one that goes elsewhere.
-    enqueue(&store, &[Delivery { alert_id: a1.alert_id, ..delivery(5, 2, "a") }]).await;
-    let elsewhere = Delivery { url: "https://a/elsewhere".to_owned(), alert_id: a1.alert_id, ..delivery(6, 3, "d") };
+    enqueue(&store, &[Delivery { alert_id: a1.alert_id, is_end: true, ..delivery(5, -2, "a") }]).await;
+    let elsewhere = Delivery { url: "https://a/elsewhere".to_owned(), alert_id: a1.alert_id, is_end: true, ..delivery(6, 3, "d") };
     enqueue(&store, &[elsewhere]).await;
     let mut tx = store.begin_write().await.unwrap();
     tx.webhook_remove(Uuid::from_u128(2)).await.unwrap();
@@ -154,18 +155,20 @@ async fn whoever_changes_an_alert_leaves_a_notice(database: Database) {
     let told = |url: &str, ended: bool| (url.to_owned(), "CpuRatio".to_owned(), ended);
     sample(0.9).await;
     assert_eq!(evaluator.run_once(clock.now()).await.unwrap().opened, 2);
-    // The notice keeps the address that it was made with.
-    change(&store, cpu.id, clock.now(), |rule| Some(Rule { webhook_url: Some("https://two/x".to_owned()), ..rule })).await.unwrap();
+    // An alert keeps the name and the address that its rule had when it began: who heard of the one hears of the other.
+    let patched = |rule| Some(Rule { name: "renamed".to_owned(), webhook_url: Some("https://two/x".to_owned()), ..rule });
+    change(&store, cpu.id, clock.now(), patched).await.unwrap();
     assert_eq!(take(&store).await, [told("https://one/x", false)]);
     sample(0.1).await;
     assert_eq!(evaluator.run_once(clock.now()).await.unwrap().resolved, 1);
     sample(0.9).await;
     assert_eq!(evaluator.run_once(clock.now()).await.unwrap().opened, 1);
-    assert_eq!(take(&store).await, [told("https://two/x", true), told("https://two/x", false)]);
+    let renamed = |ended: bool| ("https://two/x".to_owned(), "renamed".to_owned(), ended);
+    assert_eq!(take(&store).await, [told("https://one/x", true), renamed(false)]);
     // An alert whose rule goes ends with it.
     clock.advance_us(SECOND_US);
     change(&store, cpu.id, clock.now(), |rule| Some(Rule { deleted_at: Some(clock.now()), ..rule })).await.unwrap();
-    assert_eq!(take(&store).await, [told("https://two/x", true)]);
+    assert_eq!(take(&store).await, [renamed(true)]);
     drop((handle, evaluator));
     store.close().await;
     database.remove().await;

@@ -29,6 +29,8 @@ use sender::Sender;
 pub const ATTEMPTS_AT_ONCE_MAX: usize = 8;
 /// Hosts of one look; those that are being sent something are passed over.
 const HOSTS_PER_LOOK: u32 = 64;
+/// How long what else waits for a host is left alone when an attempt has failed: others are to have their turn.
+const HOST_PAUSE_US: i64 = 60 * SECOND_US;
 /// How long the right to send is taken for: longer than an attempt takes.
 const LEASE_US: i64 = 40 * SECOND_US;
 /// The right is renewed when less than this is left of it.
@@ -46,7 +48,7 @@ pub struct WebhookWorker {
     sender: Arc<Sender>,
     holder: Uuid,
     lease: Option<(Lease, Instant)>,
-    attempts: JoinSet<()>,
+    attempts: JoinSet<bool>,
     /// The host of each attempt under way.
     hosts: HashMap<Id, String>,
 }
@@ -119,9 +121,14 @@ impl WebhookWorker {
         }
     }
 
-    fn take_note(&mut self, ended: Result<(Id, ()), JoinError>) {
+    fn take_note(&mut self, ended: Result<(Id, bool), JoinError>) {
         let id = match &ended {
-            Ok((id, ())) => *id,
+            Ok((id, true)) => *id,
+            Ok((id, false)) => {
+                // Who cannot write must not go on sending: the right is asked for anew, which is a write.
+                self.lease = None;
+                *id
+            }
             Err(error) => {
                 tracing::error!(error = telemetry::chain(error), "an attempt to deliver a notice was broken off");
                 error.id()
@@ -142,14 +149,16 @@ impl WebhookWorker {
     }
 }
 
-/// Sends a notice, and writes down what became of it. What cannot be written is sent again later.
-async fn attempt(store: Store, sender: Arc<Sender>, lease: Lease, delivery: Delivery, now: Instant) {
+/// Sends a notice, and writes down what became of it; whether it could. What cannot be written is sent again later.
+async fn attempt(store: Store, sender: Arc<Sender>, lease: Lease, delivery: Delivery, now: Instant) -> bool {
     let answer = sender.send(&delivery, now).await;
     let verdict = verdict(&delivery, &answer, store.clock().now());
     tell(&delivery, &answer, verdict);
-    if let Err(error) = write(&store, lease, &delivery, verdict).await {
-        tracing::warn!(error = telemetry::chain(&error), "cannot write down what became of a notice, it will be sent again");
+    let written = write(&store, lease, &delivery, verdict).await;
+    if let Err(error) = &written {
+        tracing::warn!(error = telemetry::chain(error), "cannot write down what became of a notice, it will be sent again");
     }
+    written.is_ok()
 }
 
 async fn write(store: &Store, lease: Lease, delivery: &Delivery, verdict: Verdict) -> Result<(), StoreError> {
@@ -157,7 +166,10 @@ async fn write(store: &Store, lease: Lease, delivery: &Delivery, verdict: Verdic
     tx.lease_check(lease).await?;
     match verdict {
         Verdict::Delivered | Verdict::GivenUp => tx.webhook_remove(delivery.id).await?,
-        Verdict::Again(due_at) => tx.webhook_put_off(delivery.id, due_at, delivery.attempts.saturating_add(1)).await?,
+        Verdict::Again(due_at) => {
+            let host_at = Instant(store.clock().now().0 + HOST_PAUSE_US).min(due_at);
+            tx.webhook_put_off(delivery, due_at, host_at).await?;
+        }
     }
     tx.commit().await
 }

@@ -79,6 +79,7 @@ mod tests {
         Delivery {
             id: Uuid::from_u128(0x1234_5678_9abc_def0_0fed_cba9_8765_4321),
             alert_id: Uuid::nil(),
+            is_end: false,
             created_at: NOW,
             due_at: NOW,
             attempts,

@@ -29,6 +29,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Sender {
     /// Made when there is something to send: it reads the system's certificates, and a machine without any may serve all the same.
     client: OnceLock<Client>,
+    /// For http: it needs no certificates, so that a machine without any can send.
+    plain_client: OnceLock<Client>,
     resolver: Arc<dyn Resolver>,
     allow: Arc<AllowList>,
     secret: Option<Secret>,
@@ -38,14 +40,17 @@ impl Sender {
     /// A sender that finds receivers by this resolver; without a secret nothing is signed.
     #[must_use]
     pub fn new(allow: Arc<AllowList>, secret: Option<Secret>, resolver: Arc<dyn Resolver>) -> Self {
-        Self { client: OnceLock::new(), resolver, allow, secret }
+        Self { client: OnceLock::new(), plain_client: OnceLock::new(), resolver, allow, secret }
     }
 
-    fn client(&self) -> Result<&Client, reqwest::Error> {
-        if let Some(client) = self.client.get() {
+    fn client(&self, scheme: &str) -> Result<&Client, reqwest::Error> {
+        let is_plain = scheme == "http";
+        let made = if is_plain { &self.plain_client } else { &self.client };
+        if let Some(client) = made.get() {
             return Ok(client);
         }
-        let client = Client::builder()
+        let builder = if is_plain { Client::builder().tls_certs_only([]) } else { Client::builder() };
+        let client = builder
             .dns_resolver(CheckedResolver::new(Arc::clone(&self.resolver), Arc::clone(&self.allow)))
             .redirect(redirect::Policy::none())
             .no_proxy()
@@ -54,7 +59,7 @@ impl Sender {
             .timeout(ATTEMPT_TIMEOUT)
             .user_agent(concat!("plimsoll/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(self.client.get_or_init(|| client))
+        Ok(made.get_or_init(|| client))
     }
 
     /// Sends a notice once.
@@ -64,7 +69,7 @@ impl Sender {
             Ok(url) => url,
             Err(refusal) => return Answer::Refused(refusal.to_string()),
         };
-        let client = match self.client() {
+        let client = match self.client(url.scheme()) {
             Ok(client) => client,
             Err(error) => return Answer::Failed(telemetry::chain(&error)),
         };

@@ -45,6 +45,10 @@ pub struct Alert {
     pub resolved_at: Option<Instant>,
     /// Who has taken it.
     pub acknowledged_by: Option<String>,
+    /// The rule's name when it began: notices of its beginning and of its end must name it alike.
+    pub rule_name: String,
+    /// Where its notices go: the address that the rule had when it began.
+    pub webhook_url: Option<String>,
 }
 
 /// Whom a rule has looked at.
@@ -62,9 +66,9 @@ pub struct AlertChange {
 }
 
 const COLUMNS: &str = "alert.id, alert.rule_id, alert.signal, alert.subject, alert.subject_key, alert.labels, alert.severity, \
-    alert.summary, alert.value, alert.expected, alert.low, alert.high, alert.started_at";
+    alert.summary, alert.value, alert.expected, alert.low, alert.high, alert.started_at, alert.rule_name, alert.webhook_url";
 /// How many [`COLUMNS`] there are.
-const COLUMN_COUNT: usize = 13;
+const COLUMN_COUNT: usize = 15;
 
 impl WriteTx {
     /// Opens alerts.
@@ -94,6 +98,8 @@ impl WriteTx {
                 ("low", floats(&|alert| alert.band.map(|(low, _)| low))),
                 ("high", floats(&|alert| alert.band.map(|(_, high)| high))),
                 ("started_at", ints(&|alert| alert.started_at.0)),
+                ("rule_name", texts(&|alert| alert.rule_name.clone())),
+                ("webhook_url", ColumnData::Texts(alerts.iter().map(|alert| alert.webhook_url.clone()).collect())),
             ],
         };
         self.insert(&rows, "").await.map(|_| ())
@@ -350,6 +356,8 @@ fn alert(row: &QueryResult) -> Result<Alert, StoreError> {
             started_at: Instant(row.try_get_by_index(12)?),
             resolved_at: resolved_at.map(Instant),
             acknowledged_by: row.try_get_by_index(COLUMN_COUNT + 2)?,
+            rule_name: row.try_get_by_index(13)?,
+            webhook_url: row.try_get_by_index(14)?,
         }))
     };
     read().map_err(StoreError::read)?.ok_or(StoreError::Inconsistent("alert"))

@@ -20,6 +20,8 @@ pub struct Delivery {
     pub id: Uuid,
     /// The alert that it is about.
     pub alert_id: Uuid,
+    /// Whether it tells that the alert has ended.
+    pub is_end: bool,
     /// When the alert changed.
     pub created_at: Instant,
     /// When it is to be sent, or sent again.
@@ -43,9 +45,9 @@ pub struct WebhookQueue {
     pub oldest_due_at: Option<Instant>,
 }
 
-/// That no older notice of the same alert waits for the same address.
-const IS_FIRST: &str = "NOT EXISTS (SELECT 1 FROM webhook_delivery AS older WHERE older.alert_id = delivery.alert_id AND \
-    older.url = delivery.url AND (older.created_at < delivery.created_at OR (older.created_at = delivery.created_at AND older.id < delivery.id)))";
+/// That the beginning of an alert does not wait for the same address when this is its end, whatever the clocks said.
+const IS_FIRST: &str = "NOT (delivery.is_end AND EXISTS (SELECT 1 FROM webhook_delivery AS beginning WHERE \
+    beginning.alert_id = delivery.alert_id AND beginning.url = delivery.url AND NOT beginning.is_end))";
 
 impl WriteTx {
     /// Adds notices, those that stand there already left alone. The oldest go when there are too many; they are counted.
@@ -65,6 +67,7 @@ impl WriteTx {
             columns: vec![
                 ("id", uuids(&|each| each.id)),
                 ("alert_id", uuids(&|each| each.alert_id)),
+                ("is_end", ColumnData::Bools(deliveries.iter().map(|each| each.is_end).collect())),
                 ("created_at", ints(&|each| each.created_at.0)),
                 ("due_at", ints(&|each| each.due_at.0)),
                 ("attempts", ints(&|each| each.attempts.into())),
@@ -85,13 +88,16 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Says when a notice is to be tried again, and how often it has been.
+    /// Says when a notice is to be tried again, and how often it has been; what else waits for its host is not tried before `host_at`.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
-    pub async fn webhook_put_off(&mut self, id: Uuid, due_at: Instant, attempts: u32) -> Result<(), StoreError> {
-        let values = [Value::Int(due_at.0), Value::Int(attempts.into()), Value::Uuid(id)];
-        self.execute("UPDATE webhook_delivery SET due_at = ?, attempts = ? WHERE id = ?", &values).await.map(|_| ())
+    pub async fn webhook_put_off(&mut self, delivery: &Delivery, due_at: Instant, host_at: Instant) -> Result<(), StoreError> {
+        let attempts = delivery.attempts.saturating_add(1);
+        let values = [Value::Int(due_at.0), Value::Int(attempts.into()), Value::Uuid(delivery.id)];
+        self.execute("UPDATE webhook_delivery SET due_at = ?, attempts = ? WHERE id = ?", &values).await?;
+        let values = [Value::Int(host_at.0), Value::Text(delivery.host.clone()), Value::Int(host_at.0)];
+        self.execute("UPDATE webhook_delivery SET due_at = ? WHERE host = ? AND due_at < ?", &values).await.map(|_| ())
     }
 
     /// Removes a notice that is done with.
@@ -110,7 +116,7 @@ impl Snapshot {
     /// [`StoreError`] from the database.
     pub async fn webhook_due_list(&self, now: Instant, limit: u32) -> Result<Vec<Delivery>, StoreError> {
         let sql = format!(
-            "SELECT id, alert_id, created_at, due_at, attempts, host, url, body FROM \
+            "SELECT id, alert_id, created_at, due_at, attempts, host, url, body, is_end FROM \
              (SELECT delivery.*, ROW_NUMBER() OVER (PARTITION BY host ORDER BY due_at, created_at, id) AS place \
              FROM webhook_delivery AS delivery WHERE due_at <= ? AND {IS_FIRST}) AS due \
              WHERE place = 1 ORDER BY due_at, created_at, id LIMIT ?"
@@ -146,6 +152,7 @@ fn delivery(row: &QueryResult) -> Result<Delivery, StoreError> {
             host: row.try_get_by_index(5)?,
             url: row.try_get_by_index(6)?,
             body: row.try_get_by_index(7)?,
+            is_end: row.try_get_by_index(8)?,
         })
     };
     read().map_err(StoreError::read)

@@ -185,6 +185,8 @@ fn alert(rule: &Rule, since: Instant, observation: &Observation, id: Uuid) -> Al
         started_at: since,
         resolved_at: None,
         acknowledged_by: None,
+        rule_name: rule.name.clone(),
+        webhook_url: rule.webhook_url.clone(),
     }
 }
 

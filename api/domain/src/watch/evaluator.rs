@@ -223,7 +223,7 @@ impl Evaluator {
         if outcome.is_empty() && !is_forgetting && (at.0 - self.noted_at.0).abs() < NOTED_EVERY_US {
             return Ok(evaluated);
         }
-        if self.write(lease, at, (rules_number, &rules), outcome, is_forgetting).await? {
+        if self.write(lease, at, rules_number, outcome, is_forgetting).await? {
             self.noted_at = at;
             if is_forgetting {
                 self.forgotten_at = now;
@@ -283,14 +283,7 @@ impl Evaluator {
     }
 
     /// Writes what a look changes; whether the rules were still those that were looked at.
-    async fn write(
-        &self,
-        lease: Lease,
-        at: Instant,
-        (rules_number, rules): (i64, &[Rule]),
-        outcome: Outcome,
-        is_forgetting: bool,
-    ) -> Result<bool, StoreError> {
+    async fn write(&self, lease: Lease, at: Instant, rules_number: i64, outcome: Outcome, is_forgetting: bool) -> Result<bool, StoreError> {
         let mut tx = self.reader.store.begin_write().await?;
         tx.lease_check(lease).await?;
         if tx.alerts_hold().await? != rules_number {
@@ -309,7 +302,7 @@ impl Evaluator {
         let mut changed = end(&mut tx, at, resolved).await?;
         tx.alert_open(&opened).await?;
         changed.extend(opened);
-        let number = tell(&mut tx, at, &changed, rules).await?;
+        let number = tell(&mut tx, at, &changed).await?;
         tx.commit().await?;
         if let Some(number) = number {
             self.bus.wake(number);

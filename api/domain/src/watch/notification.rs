@@ -10,7 +10,6 @@ use plimsoll_entity::value::time::Instant;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::rule::Rule;
 use super::webhook_url::host;
 use crate::store::{Alert, Delivery};
 
@@ -27,14 +26,14 @@ struct PostableAlert {
 
 /// What a receiver is sent of an alert: a JSON array of one. Without `endsAt` the alert is firing.
 #[must_use]
-pub fn body(alert: &Alert, rule: &Rule) -> String {
+pub fn body(alert: &Alert) -> String {
     let (low, high) = alert.band.unzip();
     let figures = [("value", Some(alert.value)), ("expected", alert.expected), ("expected_low", low), ("expected_high", high)];
     let mut annotations: BTreeMap<&'static str, String> =
         figures.into_iter().filter_map(|(name, figure)| Some((name, figure?.to_string()))).collect();
     annotations.insert("summary", alert.summary.clone());
     let posted = PostableAlert {
-        labels: labels(alert, rule),
+        labels: labels(alert),
         annotations,
         starts_at: alert.started_at.to_rfc3339(),
         ends_at: alert.resolved_at.map(Instant::to_rfc3339),
@@ -43,31 +42,32 @@ pub fn body(alert: &Alert, rule: &Rule) -> String {
     serde_json::to_string(&[posted]).unwrap_or_default()
 }
 
-/// The notices that these changes of alerts make: of rules that have an address.
+/// The notices that these changes of alerts make: of those that have an address.
 #[must_use]
-pub fn deliveries(alerts: &[Alert], rules: &[Rule], at: Instant) -> Vec<Delivery> {
+pub fn deliveries(alerts: &[Alert], at: Instant) -> Vec<Delivery> {
     let of_alert = |alert: &Alert| {
-        let rule = rules.iter().find(|rule| rule.id == alert.rule_id)?;
-        let url = rule.webhook_url.clone()?;
-        let state: &[u8] = if alert.state == AlertState::Resolved { b"resolved" } else { b"firing" };
+        let url = alert.webhook_url.clone()?;
+        let is_end = alert.state == AlertState::Resolved;
+        let state: &[u8] = if is_end { b"resolved" } else { b"firing" };
         Some(Delivery {
             // An alert begins once and ends once.
             id: Uuid::new_v5(&alert.id, state),
             alert_id: alert.id,
+            is_end,
             created_at: at,
             due_at: at,
             attempts: 0,
             host: host(&url)?,
             url,
-            body: body(alert, rule),
+            body: body(alert),
         })
     };
     alerts.iter().filter_map(of_alert).collect()
 }
 
-fn labels(alert: &Alert, rule: &Rule) -> BTreeMap<String, String> {
+fn labels(alert: &Alert) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from([
-        ("alertname".to_owned(), rule.name.clone()),
+        ("alertname".to_owned(), alert.rule_name.clone()),
         ("severity".to_owned(), alert.severity.wire().to_lowercase()),
         ("signal".to_owned(), alert.signal.wire().to_owned()),
         ("subject".to_owned(), alert.subject.clone()),
@@ -94,30 +94,13 @@ fn label_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plimsoll_entity::value::label::{Detection, Severity, Signal};
+    use plimsoll_entity::value::label::{Severity, Signal};
     use serde_json::{Value, json};
 
     use super::*;
 
     /// 2026-03-02T00:00:00Z.
     const NOW: Instant = Instant(1_772_409_600_000_000);
-
-    fn rule(webhook_url: Option<&str>) -> Rule {
-        Rule {
-            id: Uuid::from_u128(1),
-            name: "GPU \"hot\"".to_owned(),
-            signal: Signal::GpuTemperatureCelsius,
-            detection: Detection::Anomaly,
-            threshold: None,
-            for_seconds: 0,
-            severity: Severity::Critical,
-            by: Vec::new(),
-            enabled: true,
-            webhook_url: webhook_url.map(str::to_owned),
-            created_at: NOW,
-            deleted_at: None,
-        }
-    }
 
     fn alert() -> Alert {
         Alert {
@@ -136,11 +119,13 @@ mod tests {
             started_at: NOW,
             resolved_at: None,
             acknowledged_by: None,
+            rule_name: "GPU \"hot\"".to_owned(),
+            webhook_url: None,
         }
     }
 
     fn parsed(alert: &Alert) -> Value {
-        serde_json::from_str(&body(alert, &rule(None))).unwrap()
+        serde_json::from_str(&body(alert)).unwrap()
     }
 
     #[test]
@@ -157,7 +142,7 @@ mod tests {
         let ended = parsed(&resolved);
         assert_eq!((&ended[0]["labels"], &ended[0]["endsAt"]), (&firing[0]["labels"], &json!(end.to_rfc3339())));
         assert_eq!(ended[0]["annotations"], json!({ "summary": "GPU temperature is 91", "value": "91" }));
-        assert_eq!(body(&alert(), &rule(None)), body(&alert(), &rule(None)));
+        assert_eq!(body(&alert()), body(&alert()));
     }
 
     #[test]
@@ -173,10 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn only_rules_with_an_address_make_notices_and_each_state_one() {
-        let resolved = Alert { state: AlertState::Resolved, resolved_at: Some(NOW), ..alert() };
-        assert_eq!(deliveries(&[alert()], &[rule(None)], NOW), []);
-        let made = deliveries(&[alert(), resolved], &[rule(Some("https://hooks.example.com:8443/x"))], NOW);
+    fn only_alerts_with_an_address_make_notices_and_each_state_one() {
+        assert_eq!(deliveries(&[alert()], NOW), []);
+        let firing = Alert { webhook_url: Some("https://hooks.example.com:8443/x".to_owned()), ..alert() };
+        let resolved = Alert { state: AlertState::Resolved, resolved_at: Some(NOW), ..firing.clone() };
+        let made = deliveries(&[firing, resolved], NOW);
         assert_eq!(made.len(), 2);
         assert_ne!(made[0].id, made[1].id);
         assert!(made.iter().all(|delivery| delivery.host == "hooks.example.com" && delivery.due_at == NOW && delivery.attempts == 0));

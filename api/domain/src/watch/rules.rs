@@ -61,7 +61,7 @@ pub async fn change(
     if !rule.is_live() {
         let open = snapshot.alert_open_list().await?.into_iter().filter(|alert| alert.rule_id == id).collect();
         let ended = end(&mut tx, at, open).await?;
-        number = tell(&mut tx, at, &ended, std::slice::from_ref(&rule)).await?;
+        number = tell(&mut tx, at, &ended).await?;
     }
     if rule.deleted_at.is_some() {
         tx.alert_series_drop(id).await?;
@@ -80,7 +80,7 @@ pub(super) async fn end(tx: &mut WriteTx, at: Instant, alerts: Vec<Alert>) -> Re
     let mut ended = tx.alert_resolve(&ids, at).await?;
     let resolved = |alert: Alert| {
         let acknowledged_by = ended.remove(&alert.id)?;
-        Some(Alert { state: AlertState::Resolved, resolved_at: Some(at), acknowledged_by, ..alert })
+        Some(Alert { state: AlertState::Resolved, resolved_at: Some(at.max(alert.started_at)), acknowledged_by, ..alert })
     };
     Ok(alerts.into_iter().filter_map(resolved).collect())
 }
@@ -89,11 +89,11 @@ pub(super) async fn end(tx: &mut WriteTx, at: Instant, alerts: Vec<Alert>) -> Re
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub(super) async fn tell(tx: &mut WriteTx, at: Instant, changed: &[Alert], rules: &[Rule]) -> Result<Option<u64>, StoreError> {
+pub(super) async fn tell(tx: &mut WriteTx, at: Instant, changed: &[Alert]) -> Result<Option<u64>, StoreError> {
     if changed.is_empty() {
         return Ok(None);
     }
-    tx.webhook_enqueue(&deliveries(changed, rules, at)).await?;
+    tx.webhook_enqueue(&deliveries(changed, at)).await?;
     let number = tx.commit_number_take().await?;
     tx.alert_change_append(number, at, changed).await?;
     Ok(Some(number))

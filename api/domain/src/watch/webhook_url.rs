@@ -25,8 +25,8 @@ const fn v6(first: [u16; 4], length: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), length)
 }
 
-/// What is not the public internet (the registries of RFC 6890).
-const FORBIDDEN_V4: [Ipv4Net; 15] = [
+/// What is not the public internet (the registries of RFC 6890), and what serves metadata.
+const FORBIDDEN_V4: [Ipv4Net; 16] = [
     // This network, private, carrier-grade NAT, loopback, link-local.
     v4([0, 0, 0, 0], 8),
     v4([10, 0, 0, 0], 8),
@@ -42,6 +42,8 @@ const FORBIDDEN_V4: [Ipv4Net; 15] = [
     v4([192, 0, 2, 0], 24),
     v4([198, 51, 100, 0], 24),
     v4([203, 0, 113, 0], 24),
+    // A public address at which a cloud serves its machines' own metadata.
+    v4([168, 63, 129, 16], 32),
     // Multicast; reserved, with the broadcast.
     v4([224, 0, 0, 0], 4),
     v4([240, 0, 0, 0], 4),
