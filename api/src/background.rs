@@ -48,9 +48,12 @@ const WORK_JOBS_EVERY: Duration = Duration::from_secs(1);
 const SEND_EVERY: Duration = Duration::from_secs(1);
 /// How long notices under way may take to be answered once the server stops.
 const SEND_END_MAX: Duration = Duration::from_secs(3);
-
-/// Between two tries to find newest samples.
-const FIND_NEWEST_SAMPLES_EVERY: Duration = Duration::from_secs(60);
+/// Hours that are gone through for newest samples before ingest has its turn.
+const SAMPLED_HOURS_PER_RUN: usize = 12;
+/// Between two such runs.
+const FIND_NEWEST_SAMPLES_EVERY: Duration = Duration::from_secs(2);
+/// The same after one that failed.
+const FIND_NEWEST_SAMPLES_AGAIN: Duration = Duration::from_secs(60);
 
 /// Starts all of it but the sending of notices.
 pub fn spawn(tasks: &Tasks, store: &Store, bus: &Arc<dyn Bus>, ids: &Arc<dyn IdSource>, ages: Ages) {
@@ -84,14 +87,17 @@ pub fn spawn_webhooks(tasks: &Tasks, store: &Store, ids: &Arc<dyn IdSource>, con
 async fn find_newest_samples(store: Store, stop: CancellationToken) {
     let mut wait = Duration::ZERO;
     while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-        match stop.run_until_cancelled(fill_latest_samples(&store)).await {
+        wait = FIND_NEWEST_SAMPLES_EVERY;
+        match stop.run_until_cancelled(fill_latest_samples(&store, SAMPLED_HOURS_PER_RUN)).await {
             None => return,
             // Nothing is left, ever: but a task that ends is taken for a broken one.
             Some(Ok(0)) => return stop.cancelled().await,
-            Some(Ok(hours)) => tracing::info!(hours, "found the newest samples among those that came before they were kept"),
-            Some(Err(error)) => tracing::warn!(error = telemetry::chain(&error), "cannot find newest samples, will try again"),
+            Some(Ok(hours)) => tracing::info!(hours, "looked for the newest samples among those that came before they were kept"),
+            Some(Err(error)) => {
+                tracing::warn!(error = telemetry::chain(&error), "cannot look for newest samples, will try again");
+                wait = FIND_NEWEST_SAMPLES_AGAIN;
+            }
         }
-        wait = FIND_NEWEST_SAMPLES_EVERY;
     }
 }
 

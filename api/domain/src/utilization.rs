@@ -73,20 +73,22 @@ pub struct GpuUtilization {
     pub combination_id: Option<u32>,
 }
 
-/// Tells newest samples of samples that came before those were kept, an hour at a time, newest first; how many hours.
+/// Tells newest samples of samples that came before those were kept, an hour at a time, newest first; how many hours,
+/// at most `hours_max`.
 ///
 /// # Errors
 /// [`StoreError`] from the database; what was told stays told.
-pub async fn fill_latest_samples(store: &Store) -> Result<usize, StoreError> {
+pub async fn fill_latest_samples(store: &Store, hours_max: usize) -> Result<usize, StoreError> {
     let (mut hours, mut lost) = (0, 0);
-    loop {
+    while hours < hours_max {
         match fill_hour(store).await {
             Ok(true) => (hours, lost) = (hours + 1, 0),
-            Ok(false) => return Ok(hours),
+            Ok(false) => break,
             Err(error) if error.is_retryable() && lost < ROUNDS_MAX => lost += 1,
             Err(error) => return Err(error),
         }
     }
+    Ok(hours)
 }
 
 async fn fill_hour(store: &Store) -> Result<bool, StoreError> {

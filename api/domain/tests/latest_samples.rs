@@ -126,17 +126,18 @@ async fn newest_are_kept(database: Database) {
 
     // As an upgrade finds it: none is kept, and more come while two processes fill in.
     let mut tx = store.begin_write().await.unwrap();
-    for sql in ["DELETE FROM vm_latest", "DELETE FROM gpu_latest", "INSERT INTO counter (name, value) VALUES ('latest_samples_day', 0)"] {
+    for sql in ["DELETE FROM vm_latest", "DELETE FROM gpu_latest", "INSERT INTO counter (name, value) VALUES ('latest_samples_until', 0)"] {
         tx.execute(sql, &[]).await.unwrap();
     }
     tx.commit().await.unwrap();
     let more: Vec<Value> = samples(&mut random, 2_000..4_000);
     let last = stores.last().unwrap();
-    let (first, second, ()) = tokio::join!(fill_latest_samples(&store), fill_latest_samples(last), write(writer(last), more.clone()));
+    let (first, second, ()) =
+        tokio::join!(fill_latest_samples(&store, usize::MAX), fill_latest_samples(last, usize::MAX), write(writer(last), more.clone()));
     assert!(first.unwrap() + second.unwrap() >= 3, "three hours at least");
     lines.extend(more);
     assert_eq!(newest_in(&store).await, newest_of(&lines));
-    assert_eq!(fill_latest_samples(&store).await.unwrap(), 0);
+    assert_eq!(fill_latest_samples(&store, usize::MAX).await.unwrap(), 0);
     for store in stores {
         store.close().await;
     }

@@ -406,6 +406,17 @@ impl WriteTx {
         }
     }
 
+    /// Lets the statements of this transaction take as long as they need.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn take_time(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(_) => self.execute("SET LOCAL statement_timeout = 0", &[]).await.map(|_| ()),
+        }
+    }
+
     /// Marks a point to which [`WriteTx::restore`] goes back.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::{GpuSampleFact, Kind, Rows, Snapshot, StoreError, Value, VmSampleFact
 const VMS_PER_STATEMENT: usize = 1_000;
 /// The counter that holds the instant (microseconds) from before which samples have not been told of, newest first; less than
 /// [`HOUR_US`]: nobody has begun; absent when all have.
-const UNTIL: &str = "latest_samples_day";
+const UNTIL: &str = "latest_samples_until";
 
 /// The newest sample of a GPU.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +96,7 @@ impl WriteTx {
     /// # Errors
     /// [`StoreError::Write`] from the database.
     pub async fn latest_samples_fill(&mut self) -> Result<bool, StoreError> {
+        self.take_time().await?;
         // The counter is written to hold its row: one process at a time.
         let sql = format!("UPDATE counter SET value = value WHERE name = '{UNTIL}' RETURNING value");
         let until = match self.fetch(&sql, &[], &[Kind::Int]).await?.first().map(Vec::as_slice) {

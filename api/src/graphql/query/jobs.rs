@@ -75,7 +75,7 @@ impl JobQuery {
         Ok(Some(breakdown.into()))
     }
 
-    /// Jobs by their latest change, newest first, then by id. Null without one of the roles.
+    /// Jobs by their latest change, newest first, then by id; where facts are dropped by age, those that changed since. Null without one of the roles.
     #[graphql(directive = guard::requires::apply(guard::required("Query.jobs")))]
     #[allow(clippy::too_many_arguments)]
     async fn jobs(

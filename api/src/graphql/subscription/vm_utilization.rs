@@ -78,7 +78,9 @@ impl Watched for Question {
         // A job that tells no end lets its GPUs go without a commit.
         let changes_at = list.iter().filter_map(|machine| machine.believed_until).min();
         let answered = Answered { as_of: reading.snapshot.as_of, commit_number, heard, changes_at };
-        Ok(Looked { answered, digest: digest(format_args!("{list:?}{machines:?}")), figures: list })
+        // When a look may find something else is no news.
+        let told: Vec<Utilization> = list.iter().map(|machine| Utilization { believed_until: None, ..machine.clone() }).collect();
+        Ok(Looked { answered, digest: digest(format_args!("{told:?}{machines:?}")), figures: list })
     }
 }
 

@@ -261,7 +261,7 @@ pub struct AlertRulePatch {
     pub severity: MaybeUndefined<Severity>,
     /// Whether it is evaluated.
     pub enabled: MaybeUndefined<bool>,
-    /// Where its alerts are sent, as when it was made; what is under way goes where it was to go. Null: nowhere.
+    /// Where its alerts are sent, as when it was made; alerts that are open keep the address that they began with. Null: nowhere.
     pub webhook_url: MaybeUndefined<String>,
 }
 

@@ -250,7 +250,7 @@ pub enum AlertState {
     Resolved,
 }
 
-/// What an alert rule looks at. Machines and GPUs: the newest sample while it is fresh (3 of its intervals, at least 60 s); executions and loads: the last 300 s.
+/// What an alert rule looks at. Machines and GPUs: the newest sample while it is fresh (3 of its intervals, at least 60 s; of GPUs whose machine sends none 300 s); executions and loads: the last 300 s.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
 #[graphql(remote = "label::Signal")]
 pub enum Signal {
