@@ -1,6 +1,6 @@
 //! Everything from ingest to the figures: no GraphQL, no HTTP, no command line.
 //!
-//! Who may import whom: `{concurrency, comparison, popularity, utilization, watch} -> breakdown`; `ingest -> live::bus`; `live -> store`;
+//! Who may import whom: `{concurrency, comparison, popularity, utilization, watch, cost} -> breakdown`; `ingest -> live::bus`; `live -> store`;
 //! `{ingest, breakdown, machine, storage} -> timeline -> cell -> store -> entity`; pure files import only
 //! `plimsoll_entity::value` and each other.
 
@@ -10,6 +10,7 @@ pub mod cell;
 pub mod clock;
 pub mod comparison;
 pub mod concurrency;
+pub mod cost;
 pub mod demo;
 pub mod ingest;
 pub mod job;

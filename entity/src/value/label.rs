@@ -87,6 +87,18 @@ labels! {
 }
 
 labels! {
+    /// What a cost is for.
+    ServiceType {
+        /// Machines.
+        Compute = 0 => "COMPUTE",
+        /// Bytes that lie.
+        Storage = 1 => "STORAGE",
+        /// Bytes that move.
+        Transfer = 2 => "TRANSFER",
+    }
+}
+
+labels! {
     /// State of a job.
     JobState {
         /// Waits.

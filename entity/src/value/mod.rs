@@ -4,5 +4,6 @@ pub mod histogram;
 pub mod hours;
 pub mod label;
 pub mod moments;
+pub mod money;
 pub mod time;
 pub mod varint;

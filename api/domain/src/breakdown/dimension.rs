@@ -41,6 +41,8 @@ pub enum Dimension {
     StorageType,
     /// Location of the storage that a load came from.
     StorageLocation,
+    /// Whether a cost is for computing, storage or transfer: the code of the service type + 1. Only costs have it.
+    ServiceType,
 }
 
 /// The dimensions of executions by the names that they have in the schema.
@@ -91,6 +93,8 @@ impl Dimension {
             Self::Previous => KeyColumn::Previous,
             Self::StorageType => KeyColumn::StorageType,
             Self::StorageLocation => KeyColumn::StorageLocation,
+            // Which family a cost stands in says it; no key has it.
+            Self::ServiceType => KeyColumn::Previous,
         }
     }
 

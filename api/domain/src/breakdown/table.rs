@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plimsoll_entity::value::label::StorageType;
+use plimsoll_entity::value::label::{ServiceType, StorageType};
 use rustc_hash::FxHashMap;
 
 use super::BreakdownError;
@@ -194,6 +194,10 @@ async fn texts_of(
         }
         Dimension::StorageType => {
             let wire = |id: &u32| Some((*id, (StorageType::from_code(i16::try_from(*id).ok()? - 1)?.wire().to_owned(), "")));
+            ids.iter().filter_map(wire).collect()
+        }
+        Dimension::ServiceType => {
+            let wire = |id: &u32| Some((*id, (ServiceType::from_code(i16::try_from(*id).ok()? - 1)?.wire().to_owned(), "")));
             ids.iter().filter_map(wire).collect()
         }
         _ => catalog.names(snapshot, &ids).await?.iter().map(|(id, name)| (*id, (name.to_string(), ""))).collect(),

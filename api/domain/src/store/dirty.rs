@@ -26,6 +26,19 @@ pub enum DirtyKind {
     Jobs = 2,
     /// Days on which executions have arrived that are jobs of their own.
     JobDays = 3,
+    /// What of the prices has changed: kind, length and bytes of a name, first hour, how many follow.
+    Prices = 4,
+}
+
+/// What of the prices has changed. Names, since a price may be told before anything that bears the name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Repriced {
+    /// The hours of machines of an instance type.
+    InstanceType(String),
+    /// Transfers: loads from whatever storage.
+    Transfers,
+    /// What successful executions are worth.
+    Values,
 }
 
 /// Machines (with the hours that something touched) and jobs that have to be derived again.
@@ -34,6 +47,7 @@ pub struct DirtyMarks {
     machine_hours: BTreeMap<u32, Hours>,
     jobs: Vec<Uuid>,
     job_days: BTreeSet<i32>,
+    prices: BTreeMap<Repriced, Hours>,
 }
 
 impl DirtyMarks {
@@ -57,6 +71,11 @@ impl DirtyMarks {
     /// Marks a day on which an execution has arrived that is a job of its own.
     pub fn job_day(&mut self, day: i32) {
         self.job_days.insert(day);
+    }
+
+    /// Marks that a price has changed from the hour `first` to the hour `last`; both may lie in the future.
+    pub fn prices(&mut self, what: Repriced, first: i32, last: i32) {
+        self.prices.entry(what).or_default().insert(first, last);
     }
 
     /// The marks as the database keeps them: kind and packed subjects.
@@ -83,6 +102,9 @@ impl DirtyMarks {
         if !self.job_days.is_empty() {
             encoded.push((DirtyKind::JobDays, encode_days(&self.job_days)));
         }
+        if !self.prices.is_empty() {
+            encoded.push((DirtyKind::Prices, encode_prices(&self.prices)));
+        }
         encoded
     }
 }
@@ -99,6 +121,56 @@ fn decode_machine_hours(subjects: &[u8], hours: &mut BTreeMap<u32, Hours>) -> Re
         }
     }
     Ok(())
+}
+
+fn encode_prices(prices: &BTreeMap<Repriced, Hours>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (what, hours) in prices {
+        for (first, last) in hours.stretches() {
+            let (kind, name) = match what {
+                Repriced::InstanceType(name) => (0, name.as_str()),
+                Repriced::Transfers => (1, ""),
+                Repriced::Values => (2, ""),
+            };
+            put_u64(&mut out, kind);
+            put_u64(&mut out, name.len() as u64);
+            out.extend_from_slice(name.as_bytes());
+            put_i64(&mut out, i64::from(first));
+            put_u64(&mut out, u64::from(last.abs_diff(first)));
+        }
+    }
+    out
+}
+
+fn decode_prices(subjects: &[u8], prices: &mut BTreeMap<Repriced, Hours>) -> Result<(), StoreError> {
+    const DAMAGED: StoreError = StoreError::Inconsistent("dirty mark");
+    let mut reader = Reader::new(subjects);
+    while !reader.is_empty() {
+        let kind = reader.u64()?;
+        let length = usize::try_from(reader.u64()?).map_err(|_| DAMAGED)?;
+        let name = std::str::from_utf8(reader.take(length)?).map_err(|_| DAMAGED)?.to_owned();
+        let first = i32::try_from(reader.i64()?).map_err(|_| DAMAGED)?;
+        let last = i64::try_from(reader.u64()?).ok().and_then(|more| i32::try_from(i64::from(first) + more).ok()).ok_or(DAMAGED)?;
+        let what = match kind {
+            0 => Repriced::InstanceType(name),
+            1 => Repriced::Transfers,
+            2 => Repriced::Values,
+            _ => return Err(DAMAGED),
+        };
+        prices.entry(what).or_default().insert(first, last);
+    }
+    Ok(())
+}
+
+/// Marks of prices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PriceMarks {
+    /// Places of the marks, for their deletion.
+    pub seqs: Vec<i64>,
+    /// The hours, by what has changed.
+    pub hours: BTreeMap<Repriced, Hours>,
+    /// Whether there may be more marks than were read.
+    pub has_more: bool,
 }
 
 /// Marks of machine-hours.
@@ -124,6 +196,22 @@ impl Snapshot {
             marks.seqs.push(row.try_get_by_index(0).map_err(StoreError::read)?);
             let subjects: Vec<u8> = row.try_get_by_index(1).map_err(StoreError::read)?;
             decode_machine_hours(&subjects, &mut marks.hours)?;
+        }
+        marks.has_more = marks.seqs.len() as u64 == limit;
+        Ok(marks)
+    }
+
+    /// The first marks of prices, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn price_mark_list(&self, limit: u64) -> Result<PriceMarks, StoreError> {
+        let sql = format!("SELECT seq, subjects FROM dirty_mark WHERE kind = ? ORDER BY seq LIMIT {limit}");
+        let mut marks = PriceMarks::default();
+        for row in self.rows(&sql, vec![(DirtyKind::Prices as i16).into()]).await? {
+            marks.seqs.push(row.try_get_by_index(0).map_err(StoreError::read)?);
+            let subjects: Vec<u8> = row.try_get_by_index(1).map_err(StoreError::read)?;
+            decode_prices(&subjects, &mut marks.hours)?;
         }
         marks.has_more = marks.seqs.len() as u64 == limit;
         Ok(marks)
@@ -180,5 +268,21 @@ mod tests {
         assert_eq!(told, [(3, vec![(2, 2), (5, 7)]), (4, vec![(i32::MIN, -3)])]);
         assert!(decode_machine_hours(&encoded[0].1[..3], &mut hours).is_err());
         assert_eq!(encoded[1].1.len(), 16);
+    }
+
+    #[test]
+    fn marks_of_prices_come_back() {
+        let mut marks = DirtyMarks::default();
+        marks.prices(Repriced::InstanceType("g5.xlarge \"ü\"".to_owned()), 5, i32::MAX - 1);
+        marks.prices(Repriced::Values, 7, 7);
+        let encoded = marks.encode();
+        let mut prices = BTreeMap::new();
+        decode_prices(&encoded[0].1, &mut prices).unwrap();
+        let told: Vec<_> = prices.into_iter().map(|(what, hours)| (what, hours.stretches().collect::<Vec<_>>())).collect();
+        assert_eq!(
+            told,
+            [(Repriced::InstanceType("g5.xlarge \"ü\"".to_owned()), vec![(5, i32::MAX - 1)]), (Repriced::Values, vec![(7, 7)])]
+        );
+        assert!(decode_prices(&encoded[0].1[..9], &mut BTreeMap::new()).is_err());
     }
 }

@@ -53,7 +53,7 @@ pub use commits::{Edges, Passing};
 pub use concurrency_hours::ReachingHour;
 pub use derived::DerivedKind;
 pub use dialect::{ColumnData, Kind, OR_IGNORE, Pools, Rows, Value, WriteTx};
-pub use dirty::{DirtyKind, DirtyMarks, MachineMarks};
+pub use dirty::{DirtyKind, DirtyMarks, MachineMarks, PriceMarks, Repriced};
 pub use facts::{ExecutionColumns, ExecutionFact, GpuSampleFact, VmSampleFact, decode_gpus, encode_gpus};
 pub use job_marks::JobMarks;
 pub use job_pages::{JobIds, JobSource, state_of};
