@@ -645,7 +645,11 @@ pub const fn chunk_of(family: Family) -> i32 {
         | Family::SwitchMachine
         | Family::OwnedSample
         | Family::JobCombination
-        | Family::MachineTime => 62,
+        | Family::MachineTime
+        | Family::CostVm
+        | Family::CostCombination
+        | Family::CostRunCombination
+        | Family::LoadCost => 62,
         Family::Caller
         | Family::Machine
         | Family::LoadMachine
@@ -654,7 +658,13 @@ pub const fn chunk_of(family: Family) -> i32 {
         | Family::TimelineMachine
         | Family::Transition
         | Family::JobCaller
-        | Family::JobMachine => 8,
+        | Family::JobMachine
+        | Family::Cost
+        | Family::CostMachine
+        | Family::CostCaller
+        | Family::CostRun
+        | Family::CostRunMachine
+        | Family::CostRunCaller => 8,
     }
 }
 

@@ -34,10 +34,16 @@ pub enum KeyColumn {
     StorageLocation = 12,
     /// Whether it was on the machine already: 1 for a miss, 2 for a hit.
     CacheHit = 13,
+    /// Instance type of the machine; this and the next two stand in keys of costs only, which keep what held when they were made.
+    InstanceType = 14,
+    /// Region of the machine.
+    Region = 15,
+    /// Provider of the machine.
+    Provider = 16,
 }
 
 /// Width of a key.
-pub const KEY_WIDTH: usize = 14;
+pub const KEY_WIDTH: usize = 17;
 /// The first columns, which executions and jobs have. Packs and carries are kept with as many.
 pub const EXECUTION_KEY_WIDTH: usize = 9;
 
@@ -90,11 +96,31 @@ pub enum Family {
     JobCaller = 32,
     /// Jobs by combination and machine.
     JobMachine = 33,
+    /// Parts of the bills of machines, split among checkpoint versions, by everything; only in hours of costs.
+    Cost = 40,
+    /// Parts of the bills by machine; only in days.
+    CostVm = 41,
+    /// Parts of the bills by combination; only in days.
+    CostCombination = 42,
+    /// Parts of the bills by combination and machine; only in days.
+    CostMachine = 43,
+    /// Parts of the bills by combination and who asked; only in days.
+    CostCaller = 44,
+    /// Executions as costs count them, by everything; only in hours of costs.
+    CostRun = 45,
+    /// Executions as costs count them, by combination; only in days.
+    CostRunCombination = 46,
+    /// Executions as costs count them, by combination and machine; only in days.
+    CostRunMachine = 47,
+    /// Executions as costs count them, by combination and who asked; only in days.
+    CostRunCaller = 48,
+    /// What loads cost.
+    LoadCost = 49,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 31] = [
         Self::Combination,
         Self::Caller,
         Self::Machine,
@@ -116,6 +142,16 @@ impl Family {
         Self::JobCombination,
         Self::JobCaller,
         Self::JobMachine,
+        Self::Cost,
+        Self::CostVm,
+        Self::CostCombination,
+        Self::CostMachine,
+        Self::CostCaller,
+        Self::CostRun,
+        Self::CostRunCombination,
+        Self::CostRunMachine,
+        Self::CostRunCaller,
+        Self::LoadCost,
     ];
     /// The families that ingestion adds to and the compactor folds; the others are derived.
     pub const ADDITIVE: [Self; 7] =
@@ -138,6 +174,23 @@ impl Family {
         (Self::OwnedSample, Self::OwnedSample),
         (Self::MachineTime, Self::MachineTime),
     ];
+    /// The families of an hour of costs.
+    pub const OF_COST_HOURS: [Self; 3] = [Self::Cost, Self::CostRun, Self::LoadCost];
+    /// The families of days of costs, each with the one that it is merged from.
+    pub const OF_COST_DAYS: [(Self, Self); 8] = [
+        (Self::CostVm, Self::Cost),
+        (Self::CostCombination, Self::Cost),
+        (Self::CostMachine, Self::Cost),
+        (Self::CostCaller, Self::Cost),
+        (Self::CostRunCombination, Self::CostRun),
+        (Self::CostRunMachine, Self::CostRun),
+        (Self::CostRunCaller, Self::CostRun),
+        (Self::LoadCost, Self::LoadCost),
+    ];
+    /// The families of days of parts of bills, the cheapest first.
+    pub const OF_BILLS: [Self; 4] = [Self::CostVm, Self::CostCombination, Self::CostMachine, Self::CostCaller];
+    /// The families of days of executions as costs count them, the cheapest first.
+    pub const OF_COST_RUNS: [Self; 3] = [Self::CostRunCombination, Self::CostRunMachine, Self::CostRunCaller];
     /// The families of jobs, the cheapest first.
     pub const OF_JOBS: [Self; 3] = [Self::JobCombination, Self::JobMachine, Self::JobCaller];
 
@@ -157,8 +210,8 @@ impl Family {
     #[must_use]
     pub const fn columns(self) -> &'static [KeyColumn] {
         use KeyColumn::{
-            Application, CacheHit, CheckpointVersion, Combination, Department, ErrorType, ModelVersion, Outcome, Previous, Project,
-            StorageLocation, StorageType, User, Vm,
+            Application, CacheHit, CheckpointVersion, Combination, Department, ErrorType, InstanceType, ModelVersion, Outcome, Previous,
+            Project, Provider, Region, StorageLocation, StorageType, User, Vm,
         };
         match self {
             Self::Combination | Self::TimelineCombination | Self::JobCombination => &[Combination, Outcome, ErrorType],
@@ -174,6 +227,42 @@ impl Family {
             Self::VmSample | Self::GpuSample | Self::MachineTime | Self::TimelineVm => &[Vm],
             Self::Load => &[ModelVersion, CheckpointVersion, StorageType, StorageLocation, CacheHit, ErrorType],
             Self::LoadMachine => &[ModelVersion, CheckpointVersion, StorageType, StorageLocation, CacheHit, ErrorType, Vm],
+            Self::Cost => &[
+                Combination,
+                Application,
+                User,
+                Department,
+                Project,
+                Vm,
+                Outcome,
+                ErrorType,
+                CheckpointVersion,
+                InstanceType,
+                Region,
+                Provider,
+            ],
+            Self::CostVm => &[Vm, InstanceType, Region, Provider],
+            Self::CostCombination => &[Combination, Outcome, ErrorType, CheckpointVersion],
+            Self::CostMachine => &[Combination, Vm, Outcome, ErrorType, CheckpointVersion, InstanceType, Region, Provider],
+            Self::CostCaller => &[Combination, Application, User, Department, Project, Outcome, ErrorType, CheckpointVersion],
+            Self::CostRun => {
+                &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType, InstanceType, Region, Provider]
+            }
+            Self::CostRunCombination => &[Combination, Outcome, ErrorType],
+            Self::CostRunMachine => &[Combination, Vm, Outcome, ErrorType, InstanceType, Region, Provider],
+            Self::CostRunCaller => &[Combination, Application, User, Department, Project, Outcome, ErrorType],
+            Self::LoadCost => &[
+                ModelVersion,
+                CheckpointVersion,
+                StorageType,
+                StorageLocation,
+                CacheHit,
+                ErrorType,
+                Vm,
+                InstanceType,
+                Region,
+                Provider,
+            ],
         }
     }
 
@@ -200,6 +289,9 @@ impl Family {
             Self::Load => &Part::OF_LOADED_ARTIFACTS,
             Self::LoadMachine => &Part::OF_LOADS,
             Self::JobCombination | Self::JobCaller | Self::JobMachine => &Part::OF_JOBS,
+            Self::Cost | Self::CostVm | Self::CostCombination | Self::CostMachine | Self::CostCaller => &Part::OF_COSTS,
+            Self::CostRun | Self::CostRunCombination | Self::CostRunMachine | Self::CostRunCaller => &Part::OF_COST_RUNS,
+            Self::LoadCost => &Part::OF_LOAD_COSTS,
         }
     }
 
@@ -398,6 +490,50 @@ pub enum Part {
     SizedMissTime = 87,
     /// Latest end of a load.
     LastLoad = 88,
+    /// Inference; this and the next ones in nano-units of the currency.
+    CostInference = 90,
+    /// Loading checkpoints.
+    CostLoad = 91,
+    /// Initialising models.
+    CostInit = 92,
+    /// Idle time with what caused it.
+    CostIdle = 93,
+    /// Idle time spread over the executions of the same machine and hour.
+    CostSpread = 94,
+    /// Held machine time that nobody is to blame for.
+    CostOverhead = 95,
+    /// The part of productive that pays for GPUs.
+    CostGpu = 96,
+    /// Productive of executions that succeeded.
+    CostSucceeded = 97,
+    /// Productive of executions that failed.
+    CostFailed = 98,
+    /// Productive of executions that were cancelled.
+    CostCancelled = 99,
+    /// Compute whose department is known, idle time with what caused it.
+    CostAttributed = 100,
+    /// Compute whose department is known, idle time spread.
+    CostAttributedSpread = 101,
+    /// What successful executions were worth.
+    CostValue = 102,
+    /// Held machine time without a rate, picoseconds of whole machines.
+    UnpricedTime = 103,
+    /// Executions that finished.
+    CostRuns = 104,
+    /// Executions that a held, priced machine carried at some instant.
+    CostedRuns = 105,
+    /// Executions with a business value in force when they finished.
+    ValuedRuns = 106,
+    /// Machine time of loads, nano-units.
+    LoadCompute = 107,
+    /// Loads whose machine time has a rate.
+    LoadsComputed = 108,
+    /// Charges for bytes of cache misses, nano-units.
+    LoadTransfer = 109,
+    /// Loads whose transfer has a rate.
+    LoadsCharged = 110,
+    /// Loads with either.
+    LoadsKnown = 111,
 }
 
 impl Part {
@@ -497,6 +633,31 @@ impl Part {
     /// What is derived of machines.
     pub const OF_MACHINE_TIME: [Self; 2] = [Self::ActiveTime, Self::BusyTime];
 
+    /// The parts of bills.
+    pub const OF_COSTS: [Self; 16] = [
+        Self::CostInference,
+        Self::CostLoad,
+        Self::CostInit,
+        Self::CostIdle,
+        Self::CostSpread,
+        Self::CostOverhead,
+        Self::CostGpu,
+        Self::CostSucceeded,
+        Self::CostFailed,
+        Self::CostCancelled,
+        Self::CostAttributed,
+        Self::CostAttributedSpread,
+        Self::CostValue,
+        Self::UnpricedTime,
+        Self::GpuTime,
+        Self::CpuTime,
+    ];
+    /// The parts of executions as costs count them.
+    pub const OF_COST_RUNS: [Self; 3] = [Self::CostRuns, Self::CostedRuns, Self::ValuedRuns];
+    /// The parts of what loads cost.
+    pub const OF_LOAD_COSTS: [Self; 5] =
+        [Self::LoadCompute, Self::LoadsComputed, Self::LoadTransfer, Self::LoadsCharged, Self::LoadsKnown];
+
     /// The code that the database keeps.
     #[must_use]
     pub const fn code(self) -> i16 {
@@ -517,6 +678,9 @@ impl Part {
             .chain(Self::OF_MACHINE_TIME)
             .chain(Self::OF_JOBS)
             .chain(Self::OF_LOADED_ARTIFACTS)
+            .chain(Self::OF_COSTS)
+            .chain(Self::OF_COST_RUNS)
+            .chain(Self::OF_LOAD_COSTS)
             .find(|part| part.code() == code)
     }
 
@@ -564,6 +728,28 @@ impl Part {
             Self::SwitchLoadCount | Self::SwitchLoadTime => PartKind::Sum,
             Self::Attempts | Self::RetriedJobs => PartKind::Sum,
             Self::Loads | Self::CacheHits | Self::FailedLoads | Self::LoadSize | Self::MissSize | Self::SizedMissTime => PartKind::Sum,
+            Self::CostInference
+            | Self::CostLoad
+            | Self::CostInit
+            | Self::CostIdle
+            | Self::CostSpread
+            | Self::CostOverhead
+            | Self::CostGpu
+            | Self::CostSucceeded
+            | Self::CostFailed
+            | Self::CostCancelled
+            | Self::CostAttributed
+            | Self::CostAttributedSpread
+            | Self::CostValue
+            | Self::UnpricedTime
+            | Self::CostRuns
+            | Self::CostedRuns
+            | Self::ValuedRuns
+            | Self::LoadCompute
+            | Self::LoadsComputed
+            | Self::LoadTransfer
+            | Self::LoadsCharged
+            | Self::LoadsKnown => PartKind::Sum,
             Self::InputSize | Self::OutputSize | Self::GpuMemory | Self::MemoryUsed | Self::GpuMemoryUsed => WHOLE,
             Self::InputCorrelation | Self::OutputCorrelation => PartKind::Moments,
             Self::Users => PartKind::Ids,
@@ -587,16 +773,16 @@ mod tests {
             }
         }
         assert_eq!(Part::from_code(0), Some(Part::Keys));
-        assert_eq!(Part::from_code(99), None);
+        assert_eq!(Part::from_code(199), None);
     }
 
     #[test]
     fn projection_keeps_only_the_columns_of_the_family() {
-        let key = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14];
-        assert_eq!(Family::Combination.project(&key), [1, 0, 0, 0, 0, 0, 7, 8, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(Family::Machine.project(&key), [1, 0, 0, 0, 0, 6, 7, 8, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(Family::VmSample.project(&key), [0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(Family::LoadMachine.project(&key), [0, 0, 0, 0, 0, 6, 0, 8, 0, 10, 11, 12, 13, 14]);
+        let key = std::array::from_fn(|at| at as u32 + 1);
+        assert_eq!(Family::Combination.project(&key), [1, 0, 0, 0, 0, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Family::Machine.project(&key), [1, 0, 0, 0, 0, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Family::VmSample.project(&key), [0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Family::LoadMachine.project(&key), [0, 0, 0, 0, 0, 6, 0, 8, 0, 10, 11, 12, 13, 14, 0, 0, 0]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The figures of a cost: sums that add up, and what follows from them. Pure.
 //!
 //! Invariants: amounts are whole nano-units; total = compute + storage + transfer; compute = productive + idle + overhead;
-//! productive = inference + load + init = of succeeded + of failed + of cancelled = GPU part + CPU part (contract, "Money").
+//! productive = inference + load + init = GPU part + CPU part = of succeeded + of failed + of cancelled, but for jobs that run still
+//! and have no outcome (contract, "Money").
 
 use plimsoll_entity::value::label::Outcome;
 use plimsoll_entity::value::money::divide;
@@ -28,6 +29,8 @@ pub struct CostSums {
     pub of_succeeded: i128,
     /// Productive of executions that failed.
     pub of_failed: i128,
+    /// Productive of executions that were cancelled.
+    pub of_cancelled: i128,
     /// Compute whose department is known.
     pub attributed: i128,
     /// Bytes that lie.
@@ -78,6 +81,7 @@ impl CostSums {
             &mut self.gpu,
             &mut self.of_succeeded,
             &mut self.of_failed,
+            &mut self.of_cancelled,
             &mut self.attributed,
             &mut self.storage,
             &mut self.transfer,
@@ -95,6 +99,7 @@ impl CostSums {
             other.gpu,
             other.of_succeeded,
             other.of_failed,
+            other.of_cancelled,
             other.attributed,
             other.storage,
             other.transfer,
@@ -128,12 +133,6 @@ impl CostSums {
     #[must_use]
     pub const fn cpu(&self) -> i128 {
         self.productive() - self.gpu
-    }
-
-    /// Productive of executions that were cancelled.
-    #[must_use]
-    pub const fn of_cancelled(&self) -> i128 {
-        self.productive() - self.of_succeeded - self.of_failed
     }
 
     /// Executions that finished, whatever their outcome.
@@ -235,7 +234,7 @@ mod tests {
             costed: [3, 1, 0],
             ..CostSums::default()
         };
-        assert_eq!((sums.productive(), sums.compute(), sums.total(), sums.of_cancelled()), (10, 16, 18, 1));
+        assert_eq!((sums.productive(), sums.compute(), sums.total(), sums.of_succeeded), (10, 16, 18, 6));
         assert_eq!((sums.executions(), sums.uncosted()), (7, 3));
         assert_eq!(sums.per_execution(), Some(3));
         assert_eq!(sums.full_per_execution(), Some(5));

@@ -442,7 +442,12 @@ fn dirty_marks(sorted: &Sorted<'_>, told: &[Told], gpu_samples: &[Identified<'_,
         // What lies between follows from what the first hour hands on.
         marks.machine(told.vm, row.event.started_at);
         marks.machine(told.vm, row.event.finished_at);
+        if told.vm == 0 {
+            marks.machineless(row.event.finished_at);
+        }
     }
+    // What they cost stands with the hour in which they ended.
+    sorted.loads.iter().for_each(|row| marks.machine(row.id, row.event.finished_at));
     sorted.vm_states.iter().for_each(|row| marks.machine(row.id, row.event.at));
     gpu_samples.iter().for_each(|row| marks.machine(row.id, row.event.at));
     marks

@@ -17,6 +17,8 @@ pub enum DerivedKind {
     Jobs = 2,
     /// Snapshots of storage.
     Storage = 3,
+    /// Hours of costs.
+    Cost = 4,
 }
 
 impl Snapshot {

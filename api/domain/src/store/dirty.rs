@@ -20,7 +20,7 @@ const MARKS_PER_DELETE: usize = 500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i16)]
 pub enum DirtyKind {
-    /// Machine, number of stretches, for each its first hour and how many follow: varints.
+    /// Machine (0: none), number of stretches, for each its first hour and how many follow: varints.
     MachineHours = 1,
     /// Job keys, 16 bytes each.
     Jobs = 2,
@@ -61,6 +61,11 @@ impl DirtyMarks {
         if vm != 0 {
             self.machine_hours.entry(vm).or_default().insert(first, last);
         }
+    }
+
+    /// Marks the hour in which an execution finished without a machine.
+    pub fn machineless(&mut self, finished_at: Instant) {
+        self.machine_hours.entry(0).or_default().insert(finished_at.hour(), finished_at.hour());
     }
 
     /// Marks a job.

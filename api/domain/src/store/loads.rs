@@ -4,7 +4,7 @@
 
 use futures_util::{Stream, StreamExt as _};
 use plimsoll_entity::value::label::LoadOutcome;
-use plimsoll_entity::value::time::{Instant, Window};
+use plimsoll_entity::value::time::{HOUR_US, Instant, Window};
 use sea_orm::QueryResult;
 
 use super::{Snapshot, StoreError, Value, WriteTx};
@@ -65,6 +65,20 @@ impl Snapshot {
              checkpoint_version_id, size_bytes, outcome, error_type_id FROM checkpoint_load WHERE finished_at >= ? AND finished_at < ?";
         let rows = self.stream(sql, window).await?;
         Ok(rows.map(|row| load_fact(&row.map_err(StoreError::read)?).map_err(StoreError::read)))
+    }
+
+    /// Loads on a machine that finished in the hours `from..to`.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn machine_load_list(&self, vm_id: u32, from: i32, to: i32) -> Result<Vec<LoadFact>, StoreError> {
+        let (from_us, to_us) = (i64::from(from) * HOUR_US, i64::from(to) * HOUR_US);
+        self.facts_from(Instant(from_us))?;
+        let sql = "SELECT finished_at, started_at, vm_id, storage_type, storage_location_id, cache_hit, model_version_id, \
+             checkpoint_version_id, size_bytes, outcome, error_type_id FROM checkpoint_load \
+             WHERE vm_id = ? AND finished_at >= ? AND finished_at < ?";
+        let rows = self.rows(sql, vec![(vm_id as i32).into(), from_us.into(), to_us.into()]).await?;
+        rows.iter().map(|row| load_fact(row).map_err(StoreError::read)).collect()
     }
 
     /// The first family and day whose cells have to be made of rows; none when all are.

@@ -52,6 +52,8 @@ pub struct Touches {
 pub struct Built {
     /// Its lives and their shapes, as the timeline writes them.
     pub lives: Vec<u8>,
+    /// What its bills were made with; none: they have to be made.
+    pub billings: Option<Vec<u8>>,
     /// From when to when it was touched.
     pub touched: Option<(Instant, Instant)>,
 }
@@ -142,6 +144,20 @@ impl Snapshot {
         rows.into_iter().map(|row| pair(row).map_err(StoreError::read)).collect()
     }
 
+    /// Executions without a machine that finished in an hour.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn machineless_run_list(&self, hour: i32) -> Result<Vec<RunRow>, StoreError> {
+        let (from_us, to_us) = (i64::from(hour) * HOUR_US, (i64::from(hour) + 1) * HOUR_US);
+        self.facts_from(Instant(from_us))?;
+        let sql = "SELECT id, started_at, finished_at, gpus, combination_id, application_id, user_id, department_id, project_id, error_type_id, \
+             outcome, checkpoint_load_ms, model_init_ms, gpu_memory_peak_bytes FROM execution \
+             WHERE vm_id IS NULL AND finished_at >= ? AND finished_at < ?";
+        let rows = self.rows(sql, vec![from_us.into(), to_us.into()]).await?;
+        rows.iter().map(run_row).collect()
+    }
+
     /// The first hour of a machine from `hour` on that has been built; none when there is none.
     ///
     /// # Errors
@@ -194,10 +210,14 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError::Read`] from the database.
     pub async fn built_list(&self) -> Result<BTreeMap<u32, Built>, StoreError> {
-        let rows = self.rows("SELECT vm_id, lives, touched_from, touched_to FROM machine_built", Vec::new()).await?;
+        let rows = self.rows("SELECT vm_id, lives, touched_from, touched_to, billings FROM machine_built", Vec::new()).await?;
         let read = |row: QueryResult| -> Result<(u32, Built), sea_orm::DbErr> {
             let touched = row.try_get_by_index::<Option<i64>>(2)?.zip(row.try_get_by_index::<Option<i64>>(3)?);
-            let built = Built { lives: row.try_get_by_index(1)?, touched: touched.map(|(from, to)| (Instant(from), Instant(to))) };
+            let built = Built {
+                lives: row.try_get_by_index(1)?,
+                billings: row.try_get_by_index(4)?,
+                touched: touched.map(|(from, to)| (Instant(from), Instant(to))),
+            };
             Ok((row.try_get_by_index::<i32>(0)? as u32, built))
         };
         rows.into_iter().map(|row| read(row).map_err(StoreError::read)).collect()
@@ -248,10 +268,11 @@ impl WriteTx {
         let columns = vec![
             ("vm_id", ColumnData::Ints(machines.keys().map(|vm| Some(i64::from(*vm))).collect())),
             ("lives", ColumnData::Bytes(machines.values().map(|built| Some(built.lives.clone())).collect())),
+            ("billings", ColumnData::Bytes(machines.values().map(|built| built.billings.clone()).collect())),
             ("touched_from", touched(|touched| touched.0.0)),
             ("touched_to", touched(|touched| touched.1.0)),
         ];
-        let clause = "ON CONFLICT (vm_id) DO UPDATE SET lives = excluded.lives, touched_from = excluded.touched_from, \
+        let clause = "ON CONFLICT (vm_id) DO UPDATE SET lives = excluded.lives, billings = excluded.billings, touched_from = excluded.touched_from, \
              touched_to = excluded.touched_to";
         self.insert(&Rows { table: "machine_built", count: machines.len(), columns }, clause).await.map(|_| ())
     }

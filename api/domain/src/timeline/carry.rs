@@ -11,6 +11,7 @@ use super::facts::Class;
 use super::hour::{Carry, HourFacts, Run, Started};
 use super::sweep::{Cause, Holder};
 use crate::cell::delta::delta_blocks;
+use crate::cost::facts::CostHour;
 use crate::cell::part::{EXECUTION_KEY_WIDTH, Family, KEY_WIDTH, Key};
 
 /// Things of one kind in a carry at most: guards against a damaged length.
@@ -23,11 +24,24 @@ pub fn pack_hour(facts: &HourFacts) -> Vec<u8> {
     blocks.extend(delta_blocks(&[Family::Transition], &facts.transitions));
     blocks.extend(delta_blocks(&[Family::OwnedSample], &facts.samples));
     blocks.extend(delta_blocks(&[Family::MachineTime], &facts.time));
+    in_a_row(&blocks)
+}
+
+/// The blocks of what an hour costs, one a family, in a row.
+#[must_use]
+pub fn pack_costs(costs: &CostHour) -> Vec<u8> {
+    let mut blocks = delta_blocks(&[Family::Cost], &costs.costs);
+    blocks.extend(delta_blocks(&[Family::CostRun], &costs.runs));
+    blocks.extend(delta_blocks(&[Family::LoadCost], &costs.loads));
+    in_a_row(&blocks)
+}
+
+fn in_a_row(blocks: &[(Family, i32, Vec<u8>)]) -> Vec<u8> {
     let mut out = Vec::with_capacity(blocks.iter().map(|(_, _, block)| block.len() + 6).sum());
     for (family, _, block) in blocks {
         put_u64(&mut out, family.code() as u64);
         put_u64(&mut out, block.len() as u64);
-        out.extend_from_slice(&block);
+        out.extend_from_slice(block);
     }
     out
 }

@@ -175,9 +175,31 @@ pub struct HourFacts {
     pub time: Vec<MachineTime>,
 }
 
+/// A stretch in which the machine was held, swept.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// The stretch.
+    pub segment: Segment,
+    /// Who had finished last on each slot before it.
+    pub causes: Vec<Option<Cause>>,
+    /// Its parts.
+    pub swept: Swept,
+}
+
+/// What an hour was derived from, for whoever prices it.
+#[derive(Clone, Debug, Default)]
+pub struct HourParts {
+    /// Stretches in which the machine was held, ascending.
+    pub pieces: Vec<Piece>,
+    /// Executions, and jobs that run without one, that touch the hour.
+    pub holders: Vec<Holder>,
+    /// Places in `holders` of executions that finished in the hour.
+    pub finished: Vec<usize>,
+}
+
 /// Builds an hour; `clip` (within the hour) narrows what is counted by instant, and leaves slot time out where it is no whole hour.
 #[must_use]
-pub fn build(input: &HourInput<'_>, clip: Window, before: &Carry) -> (HourFacts, Carry) {
+pub fn build(input: &HourInput<'_>, clip: Window, before: &Carry) -> (HourFacts, Carry, HourParts) {
     let mut carry = Carry { causes: before.causes.clone(), started: before.started.clone(), ..Carry::default() };
     let mut runs: Vec<Run> = before.in_flight.clone();
     runs.extend(classified(input, &mut carry.started));
@@ -186,16 +208,19 @@ pub fn build(input: &HourInput<'_>, clip: Window, before: &Carry) -> (HourFacts,
     add_finished(input, clip, &runs, &mut facts);
     let holders: Vec<Holder> = runs.iter().map(|run| run.holder.clone()).collect();
     let with_jobs: Vec<Holder> = holders.iter().chain(input.jobs).cloned().collect();
+    let mut pieces = Vec::new();
     let held = Window { start: input.hour.start, end: input.hour.end.min(input.as_of) };
     let whole = clip == input.hour;
     let mut swept_busy_us = 0;
     for segment in input.machine.segments(held) {
         let shape = input.machine.shape_at(segment.window.start);
+        let causes = carry.causes.clone();
         let swept = sweep(&segment, &with_jobs, &mut carry.causes);
         if whole {
             add_time(segment.window.start, shape, &swept, &mut facts.timeline);
         }
         swept_busy_us += swept.busy_us.iter().sum::<i64>();
+        pieces.push(Piece { segment, causes, swept });
     }
     facts.samples = owned_samples(input, clip, &runs);
     for piece in input.machine.places(clip) {
@@ -209,7 +234,8 @@ pub fn build(input: &HourInput<'_>, clip: Window, before: &Carry) -> (HourFacts,
     settle_causes(&mut carry.causes, &holders, input);
     carry.in_flight = runs.into_iter().filter(|run| run.holder.finished_at >= input.hour.end).collect();
     carry.state = input.machine.state_at_end(input.hour);
-    (facts, carry)
+    let finished = (0..holders.len()).filter(|at| input.hour.contains(holders[*at].finished_at)).collect();
+    (facts, carry, HourParts { pieces, holders: with_jobs, finished })
 }
 
 /// The executions that started in the hour, each with how it found its slot; `started` goes from the hour before to this one.

@@ -132,6 +132,20 @@ impl Timeline {
         self.changes.iter().rev().find_map(|change| change.purchase_option)
     }
 
+    /// How the machine was bought at an instant: what was told last; before that, what was told first. None: never told.
+    #[must_use]
+    pub fn purchase_option_at(&self, at: Instant) -> Option<PurchaseOption> {
+        let mut told = self.changes.iter().filter_map(|change| change.purchase_option.map(|option| (change.at, option)));
+        let (_, first) = told.next()?;
+        Some(told.take_while(|(since, _)| *since <= at).last().map_or(first, |(_, option)| option))
+    }
+
+    /// Instants inside of a window (not its start) at which an event tells how the machine was bought, ascending.
+    pub fn purchase_changes(&self, window: Window) -> impl Iterator<Item = Instant> + '_ {
+        let told = self.changes.iter().filter(|change| change.purchase_option.is_some()).map(|change| change.at);
+        told.filter(move |at| window.start < *at && *at < window.end)
+    }
+
     /// Every life, in order.
     #[must_use]
     pub fn lives(&self) -> &[Life] {
@@ -251,6 +265,19 @@ mod tests {
         assert_eq!(machine.place_at(Instant(59)).region_id, 7);
         assert_eq!(machine.place_at(Instant(60)).region_id, 8);
         assert_eq!(machine.place_changes(), [Instant(60)]);
+    }
+
+    #[test]
+    fn how_a_machine_was_bought_holds_until_told_otherwise_and_before_the_first() {
+        let told = |at: i64, option| StateChange { purchase_option: option, ..change(at, VmState::Running, 0, 0) };
+        let timeline =
+            Timeline::new(vec![told(5, None), told(10, Some(PurchaseOption::Spot)), told(15, None), told(20, Some(PurchaseOption::Reserved))]);
+        let held: Vec<_> = [1, 10, 19, 20, 99].map(|at| timeline.purchase_option_at(Instant(at))).into();
+        let (spot, reserved) = (Some(PurchaseOption::Spot), Some(PurchaseOption::Reserved));
+        assert_eq!(held, [spot, spot, spot, reserved, reserved]);
+        assert_eq!(timeline.purchase_changes(Window::of(10, 20)).count(), 0);
+        assert_eq!(timeline.purchase_changes(Window::of(9, 21)).collect::<Vec<_>>(), [Instant(10), Instant(20)]);
+        assert_eq!(Timeline::default().purchase_option_at(Instant(0)), None);
     }
 
     #[test]

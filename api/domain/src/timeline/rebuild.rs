@@ -9,14 +9,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use plimsoll_entity::value::hours::Hours;
 use plimsoll_entity::value::time::{Instant, Window};
 
-use super::carry::{decode, encode, pack_hour};
+use super::carry::{decode, encode, pack_costs, pack_hour};
 use super::facts::Class;
-use super::hour::{Carry, HourFacts, HourInput, MachineView, Run, build};
-use super::shapes::{STATELESS, decode_lives, differences, encode_lives, last_hour_at, lives_of};
+use super::hour::{Carry, HourFacts, HourInput, HourParts, MachineView, Run, build};
+use super::shapes::{
+    Billings, STATELESS, billings_of, decode_billings, decode_lives, differences, encode_billings, encode_lives, last_hour_at, lives_of,
+};
 use super::sweep::Holder;
 use crate::cell::part::{KEY_WIDTH, KeyColumn};
 use crate::machine::fleet::Fleet;
-use crate::store::{Built, GpuSampleFact, MachineHour, MachineMarks, RunRow, Snapshot, StoreError, Touches};
+use crate::catalog::Catalog;
+use crate::cost::price::{Pricing, Unpriced};
+use crate::cost::rate::Prices;
+use crate::store::{
+    Built, GpuSampleFact, LoadFact, MachineHour, MachineMarks, NameDimension, PriceMarks, Repriced, RunRow, Snapshot, StoreError, Touches,
+};
 
 /// Marks that are looked at together.
 const MARKS_MAX: u64 = 20_000;
@@ -28,6 +35,10 @@ const HOURS_PER_STEP: i32 = 48;
 pub struct Pending {
     /// Hours of each machine.
     pub hours: BTreeMap<u32, Hours>,
+    /// Hours of each machine whose costs alone have to be made again, as far as they have been built.
+    pub priced: BTreeMap<u32, Hours>,
+    /// Hours in which executions finished without a machine.
+    pub machineless: Hours,
     /// The marks that said so.
     pub marks: Vec<i64>,
     /// What the hours will have been built with, where that is news.
@@ -44,20 +55,25 @@ impl Pending {
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn of(snapshot: &Snapshot, fleet: &Fleet, now: Instant) -> Result<Self, StoreError> {
-        let MachineMarks { seqs, hours, has_more } = snapshot.machine_mark_list(MARKS_MAX).await?;
+        let MachineMarks { seqs, mut hours, has_more } = snapshot.machine_mark_list(MARKS_MAX).await?;
         let touches = snapshot.touches_list().await?;
-        let mut pending = Self { hours, marks: seqs, touches, is_cut: has_more, ..Self::default() };
+        let machineless = hours.remove(&0).unwrap_or_default();
+        let mut pending = Self { hours, machineless, marks: seqs, touches, is_cut: has_more, ..Self::default() };
         let (built, next_hour) = (snapshot.built_list().await?, snapshot.timeline_next_hour().await?);
         let machines: BTreeSet<u32> = fleet.machines().map(|(vm, _)| vm).chain(pending.touches.keys().copied()).collect();
         for vm in machines {
             pending.add_changed_lives(fleet, vm, built.get(&vm), now)?;
             pending.add_unbuilt(fleet, vm, next_hour, now);
         }
+        pending.add_repriced(snapshot, fleet).await?;
         // What lies before stays as it was built: its facts are gone.
         let derivable = snapshot.kept().derivable_since().hour();
         if derivable > 0 {
-            pending.hours.values_mut().for_each(|hours| *hours = hours.from(derivable));
-            pending.hours.retain(|_, hours| hours.first().is_some());
+            for hours in pending.hours.values_mut().chain(pending.priced.values_mut()).chain([&mut pending.machineless]) {
+                *hours = hours.from(derivable);
+            }
+            pending.hours.retain(|_, hours| !hours.is_empty());
+            pending.priced.retain(|_, hours| !hours.is_empty());
         }
         Ok(pending)
     }
@@ -67,7 +83,11 @@ impl Pending {
     fn add_changed_lives(&mut self, fleet: &Fleet, vm: u32, built: Option<&Built>, now: Instant) -> Result<(), StoreError> {
         let touches = self.touches.get(&vm).copied().unwrap_or_default();
         let lives = lives_of(fleet, vm, &touches);
-        let news = Built { lives: encode_lives(&lives), touched: touches.touched };
+        let billings = billings_of(fleet, vm);
+        let news = Built { lives: encode_lives(&lives), billings: Some(encode_billings(&billings)), touched: touches.touched };
+        if let Some(built) = built {
+            self.add_changed_bills(vm, built, &news, &billings)?;
+        }
         if built == Some(&news) {
             return Ok(());
         }
@@ -105,6 +125,64 @@ impl Pending {
         Ok(())
     }
 
+    /// Hours in which the bill of a machine depends on something else than when they were made.
+    fn add_changed_bills(&mut self, vm: u32, built: &Built, news: &Built, billings: &Billings) -> Result<(), StoreError> {
+        if built.billings == news.billings {
+            return Ok(());
+        }
+        let priced = self.priced.entry(vm).or_default();
+        match &built.billings {
+            None => priced.insert(0, i32::MAX - 1),
+            Some(known) => {
+                for (from, to) in differences(&decode_billings(known)?, billings) {
+                    priced.insert(Instant(from).hour(), Instant(to).hour());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hours that a change of prices touches.
+    async fn add_repriced(&mut self, snapshot: &Snapshot, fleet: &Fleet) -> Result<(), StoreError> {
+        let PriceMarks { seqs, hours, has_more } = snapshot.price_mark_list(MARKS_MAX).await?;
+        self.marks.extend(seqs);
+        self.is_cut |= has_more;
+        let machines: BTreeSet<u32> = fleet.machines().map(|(vm, _)| vm).chain(self.touches.keys().copied()).collect();
+        for (what, hours) in hours {
+            match what {
+                Repriced::InstanceType(name) => {
+                    let id = snapshot.name_ids(NameDimension::InstanceType, &[name]).await?[0];
+                    self.add_repriced_type(fleet, id, &hours);
+                }
+                Repriced::Transfers => machines.iter().for_each(|vm| extend(self.priced.entry(*vm).or_default(), &hours)),
+                Repriced::Values => {
+                    machines.iter().for_each(|vm| extend(self.priced.entry(*vm).or_default(), &hours));
+                    for (first, last) in hours.stretches() {
+                        let made = snapshot.machineless_hour_list(first, last).await?;
+                        made.into_iter().for_each(|hour| self.machineless.insert(hour, hour));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_repriced_type(&mut self, fleet: &Fleet, instance_type_id: u32, hours: &Hours) {
+        for (vm, machine) in fleet.machines().filter(|_| instance_type_id != 0) {
+            let lives = machine.timeline.lives();
+            // What is known of the first life holds before it as well, and of each until the next.
+            let starts = lives.iter().enumerate().map(|(at, life)| if at == 0 { i32::MIN } else { life.start.hour() });
+            let ends = lives.iter().skip(1).map(|life| life.start.hour()).chain([i32::MAX]);
+            for ((life, from), to) in lives.iter().zip(starts).zip(ends) {
+                if life.instance_type_id == instance_type_id {
+                    for (first, last) in hours.stretches() {
+                        self.priced.entry(vm).or_default().insert(first.max(from), last.min(to));
+                    }
+                }
+            }
+        }
+    }
+
     /// Hours in which a machine was held and which nobody has built, because they were open.
     fn add_unbuilt(&mut self, fleet: &Fleet, vm: u32, next_hour: i32, now: Instant) {
         let Some(machine) = fleet.machine(vm).filter(|machine| !machine.timeline.is_empty()) else { return };
@@ -123,6 +201,10 @@ impl Pending {
         let touches = self.touches.get(&vm_id).copied().unwrap_or_default();
         MachineView { fleet, vm_id, touched: touches.touched, gpu_memory_bytes: touches.gpu_memory_bytes }
     }
+}
+
+fn extend(hours: &mut Hours, more: &Hours) {
+    more.stretches().for_each(|(first, last)| hours.insert(first, last));
 }
 
 /// An execution as it holds slots.
@@ -158,11 +240,14 @@ struct Facts<'a> {
     ahead: i32,
     runs: BTreeMap<i32, Vec<Run>>,
     samples: BTreeMap<i32, Vec<(u16, GpuSampleFact)>>,
+    /// Only read where costs are asked for.
+    loads: Option<BTreeMap<i32, Vec<LoadFact>>>,
 }
 
 impl<'a> Facts<'a> {
-    const fn new(snapshot: &'a Snapshot, vm_id: u32) -> Self {
-        Self { snapshot, vm_id, read: (0, 0), ahead: 1, runs: BTreeMap::new(), samples: BTreeMap::new() }
+    fn new(snapshot: &'a Snapshot, vm_id: u32, with_loads: bool) -> Self {
+        let (runs, samples) = (BTreeMap::new(), BTreeMap::new());
+        Self { snapshot, vm_id, read: (0, 0), ahead: 1, runs, samples, loads: with_loads.then(BTreeMap::new) }
     }
 
     /// Reads the hours `hour..to` and what probably comes next, if `hour` has not been read.
@@ -179,7 +264,17 @@ impl<'a> Facts<'a> {
         for (gpu, sample) in self.snapshot.machine_gpu_sample_list(self.vm_id, hour, to).await? {
             self.samples.entry(sample.at.hour()).or_default().push((gpu, sample));
         }
+        if let Some(loads) = &mut self.loads {
+            loads.clear();
+            for load in self.snapshot.machine_load_list(self.vm_id, hour, to).await? {
+                loads.entry(load.finished_at.hour()).or_default().push(load);
+            }
+        }
         Ok(())
+    }
+
+    fn loads(&self, hour: i32) -> &[LoadFact] {
+        self.loads.as_ref().and_then(|loads| loads.get(&hour)).map_or(&[], Vec::as_slice)
     }
 
     /// An hour that has been read.
@@ -195,6 +290,46 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// What costs are made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Pricer<'a> {
+    /// Every price.
+    pub prices: &'a Prices,
+    /// Combinations.
+    pub catalog: &'a Catalog,
+}
+
+impl Pricer<'_> {
+    /// What an hour costs, packed.
+    async fn price(&self, snapshot: &Snapshot, hour: &Unpriced<'_>) -> Result<Vec<u8>, StoreError> {
+        let combinations = self.catalog.combinations(snapshot, &combination_ids(hour.parts)).await?;
+        let combinations = combinations.into_iter().collect();
+        Ok(pack_costs(&Pricing { prices: self.prices, combinations: &combinations }.price(hour)))
+    }
+
+    /// What executions cost that finished in an hour without a machine, packed: nothing, but they count.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn machineless(&self, snapshot: &Snapshot, hour: i32) -> Result<Vec<u8>, StoreError> {
+        let rows = snapshot.machineless_run_list(hour).await?;
+        let holders: Vec<Holder> = rows.into_iter().map(|row| run(0, row).holder).collect();
+        let ids: BTreeSet<u32> = holders.iter().map(|holder| holder.key[KeyColumn::Combination as usize]).collect();
+        let combinations = self.catalog.combinations(snapshot, &Vec::from_iter(ids)).await?.into_iter().collect();
+        let pricing = Pricing { prices: self.prices, combinations: &combinations };
+        Ok(pack_costs(&pricing.machineless(Window::of_hour(hour).start, &holders)))
+    }
+}
+
+/// The combinations of everybody who holds a slot in an hour, left one idle or finished.
+fn combination_ids(parts: &HourParts) -> Vec<u32> {
+    let owners = parts.pieces.iter().flat_map(|piece| &piece.swept.parts).filter_map(|part| part.owner.as_ref().map(|owner| &owner.key));
+    let causes = parts.pieces.iter().flat_map(|piece| &piece.causes).flatten().map(|cause| &cause.key);
+    let keys = owners.chain(causes).chain(parts.holders.iter().map(|holder| &holder.key));
+    let ids: BTreeSet<u32> = keys.map(|key| key[KeyColumn::Combination as usize]).collect();
+    Vec::from_iter(ids)
+}
+
 /// What a machine's hours are built again from, and how far.
 #[derive(Clone, Copy, Debug)]
 pub struct Rebuild<'a> {
@@ -206,6 +341,10 @@ pub struct Rebuild<'a> {
     pub jobs: &'a [Holder],
     /// Hours that have changed.
     pub dirty: &'a Hours,
+    /// Hours whose costs alone have changed, as far as they are stored.
+    pub priced: &'a Hours,
+    /// What costs are made with; none: they are not asked for.
+    pub pricer: Option<Pricer<'a>>,
     /// No hour from this one on.
     pub until: i32,
     /// Time is held up to here.
@@ -219,6 +358,10 @@ pub struct Rebuild<'a> {
 pub struct Rebuilt {
     /// They come out differently than they are stored, or were marked.
     pub hours: BTreeMap<i32, MachineHour>,
+    /// What they, and hours whose costs alone have changed, cost.
+    pub costs: BTreeMap<i32, Vec<u8>>,
+    /// Hours that were built.
+    pub count: usize,
     /// The hour to go on with; none when nothing is left.
     pub rest: Option<i32>,
 }
@@ -228,36 +371,72 @@ pub struct Rebuilt {
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn rebuild(asked: Rebuild<'_>) -> Result<Rebuilt, StoreError> {
-    let Rebuild { snapshot, machine, jobs, dirty, until, now, hours_max } = asked;
+    let Rebuild { snapshot, machine, jobs, dirty, priced, pricer, until, now, hours_max } = asked;
     let mut rebuilt = Rebuilt::default();
-    let Some(first) = dirty.first().filter(|first| *first < until) else { return Ok(rebuilt) };
-    let mut carry = read_carry(snapshot.carry_before(machine.vm_id, first).await?)?;
-    let mut facts = Facts::new(snapshot, machine.vm_id);
     let mut stored = Stored::new(snapshot, machine.vm_id);
+    let due = Due { dirty, priced, until };
+    let Some(first) = due.next(&mut stored, i32::MIN).await? else { return Ok(rebuilt) };
+    let mut carry = read_carry(snapshot.carry_before(machine.vm_id, first).await?)?;
+    let mut facts = Facts::new(snapshot, machine.vm_id, pricer.is_some());
     let mut next = Some(first);
+    // Whether the hour before hands on something else than it did.
+    let mut follows = false;
     while let Some(hour) = next {
-        if rebuilt.hours.len() == hours_max {
+        if rebuilt.count == hours_max {
             rebuilt.rest = next;
             break;
         }
-        let to = (hour + 1..hour + HOURS_PER_STEP).find(|hour| !dirty.contains(*hour)).unwrap_or(hour + HOURS_PER_STEP).min(until);
+        rebuilt.count += 1;
+        let wanted = |hour: i32| dirty.contains(hour) || priced.contains(hour);
+        let to = (hour + 1..hour + HOURS_PER_STEP).find(|hour| !wanted(*hour)).unwrap_or(hour + HOURS_PER_STEP).min(until);
         facts.reach(hour, to).await?;
         let input = facts.input(machine, hour, now, jobs);
-        let (derived, handed_on) = build(&input, input.hour, &carry);
+        let (derived, handed_on, parts) = build(&input, input.hour, &carry);
+        if let Some(pricer) = &pricer {
+            let hour_of =
+                Unpriced { machine, hour: input.hour, parts: &parts, timeline: &derived.timeline, loads: facts.loads(hour) };
+            rebuilt.costs.insert(hour, pricer.price(snapshot, &hour_of).await?);
+        }
         let bytes = encode(&handed_on);
         let changed = stored.carry(hour).await? != Some(&bytes);
         carry = handed_on;
-        rebuilt.hours.insert(hour, MachineHour { block: pack_hour(&derived), carry: bytes });
-        let next_dirty = dirty.next(hour + 1);
-        next = if changed { next_touched(&mut stored, machine, &carry, hour, until, next_dirty).await? } else { next_dirty };
+        if changed || follows || dirty.contains(hour) {
+            rebuilt.hours.insert(hour, MachineHour { block: pack_hour(&derived), carry: bytes });
+        }
+        let next_due = due.next(&mut stored, hour + 1).await?;
+        next = if changed { next_touched(&mut stored, machine, &carry, hour, until, next_due).await? } else { next_due };
         next = next.filter(|next| *next < until);
         if let (false, Some(next)) = (changed, next)
             && hour + 1 != next
         {
             carry = read_carry(snapshot.carry_before(machine.vm_id, next).await?)?;
         }
+        follows = changed;
     }
     Ok(rebuilt)
+}
+
+/// The hours to build.
+struct Due<'a> {
+    dirty: &'a Hours,
+    priced: &'a Hours,
+    until: i32,
+}
+
+impl Due<'_> {
+    /// The first from `from` on that is dirty, or stored and to be priced.
+    async fn next(&self, stored: &mut Stored<'_>, from: i32) -> Result<Option<i32>, StoreError> {
+        let dirty = self.dirty.next(from).filter(|hour| *hour < self.until);
+        let mut priced = self.priced.next(from);
+        while let Some(hour) = priced.filter(|hour| *hour < dirty.unwrap_or(self.until)) {
+            match stored.next(hour).await? {
+                Some(found) if self.priced.contains(found) => return Ok(Some(found.min(dirty.unwrap_or(i32::MAX))).filter(|hour| *hour < self.until)),
+                Some(found) => priced = self.priced.next(found),
+                None => break,
+            }
+        }
+        Ok(dirty)
+    }
 }
 
 /// What one hour of a machine derives within a clip, and hands on, from what the hour before hands on in `rebuilt` or in the store.
@@ -283,9 +462,10 @@ pub async fn derive(
         (Some((_, before)), _) => decode(&before.carry)?,
         (None, stored) => read_carry(stored)?,
     };
-    let mut facts = Facts::new(snapshot, machine.vm_id);
+    let mut facts = Facts::new(snapshot, machine.vm_id, false);
     facts.reach(hour, hour + 1).await?;
-    Ok(build(&facts.input(machine, hour, snapshot.as_of, jobs), clip, &carry))
+    let (facts, carry, _) = build(&facts.input(machine, hour, snapshot.as_of, jobs), clip, &carry);
+    Ok((facts, carry))
 }
 
 fn read_carry(stored: Option<(i32, Vec<u8>)>) -> Result<Carry, StoreError> {

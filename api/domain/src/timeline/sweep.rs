@@ -326,7 +326,7 @@ mod tests {
             finished_at: Instant(5),
             id: Uuid::from_u128(9),
             started_at: Instant(1),
-            key: [9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            key: std::array::from_fn(|at| if at == 0 { 9 } else { 0 }),
         };
         let mut causes = vec![Some(before.clone()), None];
         let mut held = segment(10, 100, 2);

@@ -1,0 +1,84 @@
+//! Where the costs of machine-hours are kept.
+//!
+//! Invariant: an hour of a closed month never changes; what it would cost by what is known by now is kept apart. Machine 0 stands for
+//! what finished without a machine. Must not know: what stands in the blocks.
+
+use std::collections::BTreeMap;
+
+use sea_orm::QueryResult;
+
+use super::{ColumnData, Rows, Snapshot, StoreError, WriteTx};
+
+/// What a block of costs is about: hour, machine, block.
+pub type CostBlock = (i32, u32, Vec<u8>);
+
+fn cost_block(row: &QueryResult) -> Result<CostBlock, sea_orm::DbErr> {
+    Ok((row.try_get_by_index(0)?, row.try_get_by_index::<i32>(1)? as u32, row.try_get_by_index(2)?))
+}
+
+impl Snapshot {
+    /// Costs of the hours `from..to` of every machine.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn cost_hour_list(&self, from: i32, to: i32) -> Result<Vec<CostBlock>, StoreError> {
+        let sql = "SELECT hour, vm_id, block FROM cost_hour WHERE hour >= ? AND hour < ? ORDER BY hour, vm_id";
+        let rows = self.rows(sql, vec![from.into(), to.into()]).await?;
+        rows.iter().map(|row| cost_block(row).map_err(StoreError::read)).collect()
+    }
+
+    /// What the hours `from..to` of closed months would cost, where something has come late.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn cost_late_list(&self, from: i32, to: i32) -> Result<Vec<CostBlock>, StoreError> {
+        let sql = "SELECT hour, vm_id, block FROM cost_late WHERE hour >= ? AND hour < ? ORDER BY hour, vm_id";
+        let rows = self.rows(sql, vec![from.into(), to.into()]).await?;
+        rows.iter().map(|row| cost_block(row).map_err(StoreError::read)).collect()
+    }
+
+    /// The hours in `from..=to` in which something finished without a machine and has been made.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn machineless_hour_list(&self, from: i32, to: i32) -> Result<Vec<i32>, StoreError> {
+        let sql = "SELECT hour FROM cost_hour WHERE vm_id = 0 AND hour >= ? AND hour <= ?";
+        let rows = self.rows(sql, vec![from.into(), to.into()]).await?;
+        rows.iter().map(|row| row.try_get_by_index(0).map_err(StoreError::read)).collect()
+    }
+
+    /// Days (since 1970) before `before` that have hours of costs and no day cells that hold, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn cost_day_list(&self, before: i32, limit: u64) -> Result<Vec<i32>, StoreError> {
+        let sql = format!(
+            "SELECT DISTINCT h.hour / 24 FROM cost_hour h WHERE h.hour < ? AND NOT EXISTS \
+             (SELECT 1 FROM derived_day d WHERE d.kind = 4 AND d.day = h.hour / 24) ORDER BY 1 LIMIT {limit}"
+        );
+        let rows = self.rows(&sql, vec![before.saturating_mul(24).into()]).await?;
+        rows.into_iter().map(|row| row.try_get_by_index(0).map_err(StoreError::read)).collect()
+    }
+}
+
+impl WriteTx {
+    /// Replaces the costs of hours of a machine; those before `closed_until` are kept apart.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] from the database.
+    pub async fn cost_hour_replace(&mut self, vm_id: u32, mut hours: BTreeMap<i32, Vec<u8>>, closed_until: i32) -> Result<(), StoreError> {
+        let open = hours.split_off(&closed_until);
+        for (table, hours) in [("cost_late", hours), ("cost_hour", open)] {
+            let count = hours.len();
+            let (keys, blocks): (Vec<_>, Vec<_>) = hours.into_iter().map(|(hour, block)| (Some(i64::from(hour)), Some(block))).unzip();
+            let columns = vec![
+                ("hour", ColumnData::Ints(keys)),
+                ("vm_id", ColumnData::Ints(vec![Some(i64::from(vm_id)); count])),
+                ("block", ColumnData::Bytes(blocks)),
+            ];
+            let clause = "ON CONFLICT (hour, vm_id) DO UPDATE SET block = excluded.block";
+            self.insert(&Rows { table, count, columns }, clause).await?;
+        }
+        Ok(())
+    }
+}
