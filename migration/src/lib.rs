@@ -20,6 +20,7 @@ mod m20261124_000011_storage_retention;
 mod m20261124_000012_webhooks;
 mod m20261124_000013_latest_samples;
 mod m20261124_000014_job_counted;
+mod m20261124_000015_prices;
 mod m20261124_000016_costs;
 mod statements;
 
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000012_webhooks::Migration),
             Box::new(m20261124_000013_latest_samples::Migration),
             Box::new(m20261124_000014_job_counted::Migration),
+            Box::new(m20261124_000015_prices::Migration),
             Box::new(m20261124_000016_costs::Migration),
         ]
     }

@@ -1,6 +1,7 @@
 //! What hours of machines cost, and what prices are found by.
 
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::statements::{execute, keep_dense};
 
@@ -15,6 +16,8 @@ const STATEMENTS: &[&str] = &[
     "CREATE INDEX cost_hour_by_vm ON cost_hour (vm_id, hour)",
     // What hours of closed months would cost by what is known by now.
     "CREATE TABLE cost_late (hour INTEGER NOT NULL, vm_id INTEGER NOT NULL, block {bytes} NOT NULL, PRIMARY KEY (hour, vm_id)) {clustered}",
+    // What storage cost in each closed month (counted from the year 0), by place and hour.
+    "CREATE TABLE cost_storage (month INTEGER NOT NULL PRIMARY KEY, block {bytes} NOT NULL)",
     // Instance type, place and purchase that the costs of each machine were made with; none: they have to be made.
     "ALTER TABLE machine_built ADD COLUMN billings {bytes}",
     // Executions without a machine that came before: their hours are made by the mark below.
@@ -23,6 +26,7 @@ const STATEMENTS: &[&str] = &[
 
 const DROPS: &[&str] = &[
     "ALTER TABLE machine_built DROP COLUMN billings",
+    "DROP TABLE cost_storage",
     "DROP TABLE cost_late",
     "DROP TABLE cost_hour",
     "DROP INDEX checkpoint_load_by_vm",
@@ -44,7 +48,7 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         execute(manager, STATEMENTS).await?;
         let bytes = match manager.get_connection().get_database_backend() {
-            sea_orm_migration::sea_orm::DbBackend::Postgres => format!("'\\x{EVERYTHING}'::bytea"),
+            DbBackend::Postgres => format!("'\\x{EVERYTHING}'::bytea"),
             _ => format!("x'{EVERYTHING}'"),
         };
         execute(manager, &[&format!("INSERT INTO dirty_mark (kind, subjects) VALUES (4, {bytes})")]).await?;

@@ -19,6 +19,7 @@ use crate::catalog::Catalog;
 use crate::cell::column::Column;
 use crate::cell::part::Part;
 use crate::cell::plan::Coarseness;
+use crate::cost::prices::PricesCache;
 use crate::machine::fleet::{Fleet, FleetCache};
 use crate::store::{Attribute, Snapshot, Store, StoreError};
 
@@ -129,6 +130,8 @@ pub struct Reader {
     pub catalog: Arc<Catalog>,
     /// The fleet.
     pub fleets: Arc<FleetCache>,
+    /// Prices.
+    pub prices: Arc<PricesCache>,
     /// The coarsest cells that may be used; anything but days is for tests and measurements.
     pub coarseness: Coarseness,
 }
@@ -169,7 +172,7 @@ impl Reader {
     /// A reader of this store.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store, catalog: Arc::default(), fleets: Arc::default(), coarseness: Coarseness::Days }
+        Self { store, catalog: Arc::default(), fleets: Arc::default(), prices: Arc::default(), coarseness: Coarseness::Days }
     }
 
     /// Begins to read one answer.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use plimsoll_entity::value::hours::Hours;
 use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, Window};
 
 use super::BreakdownError;
@@ -15,11 +16,12 @@ use super::gather::{Buckets, Gathered, Gathering, chunk_of, runs, wanted};
 use crate::cell::block::unpack;
 use crate::cell::part::{Family, KeyColumn, Part};
 use crate::cell::plan::{Breaks, DAY_HOURS};
+use crate::cost::rate::Prices;
 use crate::job::running::{running, since};
 use crate::store::{DerivedKind, Grain, HOURS_PER_READ, MachineHour, StoreError};
 use crate::timeline::carry::block_of;
 use crate::timeline::hour::HourFacts;
-use crate::timeline::rebuild::{Pending, Rebuild, Rebuilt, derive, rebuild};
+use crate::timeline::rebuild::{Pending, Pricer, Rebuild, Rebuilt, derive, rebuild};
 use crate::timeline::sweep::Holder;
 
 /// Machine-hours that one question builds by itself; the worker keeps them far below.
@@ -35,6 +37,8 @@ pub struct Timelines<'a> {
     pending: Pending,
     /// What was built for this question, by machine and hour.
     rebuilt: BTreeMap<u32, BTreeMap<i32, MachineHour>>,
+    /// What hours cost that were built or priced for this question, by hour and machine; machine 0: without a machine.
+    costs: BTreeMap<(i32, u32), Vec<u8>>,
     /// Jobs that hold slots without an execution.
     jobs: BTreeMap<u32, Vec<Holder>>,
 }
@@ -53,7 +57,7 @@ impl<'a> Timelines<'a> {
     /// # Errors
     /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
     pub async fn until(reading: &'a Reading, until: Instant) -> Result<Self, BreakdownError> {
-        Self::of(reading, until, BTreeMap::new()).await
+        Self::of(reading, until, BTreeMap::new(), None).await
     }
 
     /// Timelines up to an instant in which jobs that run hold slots before their executions arrive.
@@ -61,20 +65,41 @@ impl<'a> Timelines<'a> {
     /// # Errors
     /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
     pub async fn with_jobs(reading: &'a Reading, until: Instant) -> Result<Self, BreakdownError> {
-        let now = reading.snapshot.as_of;
-        let jobs = if since(now) < until { running(&reading.snapshot, now).await? } else { BTreeMap::new() };
-        Self::of(reading, until, jobs).await
+        Self::of(reading, until, Self::jobs(reading, until).await?, None).await
     }
 
-    async fn of(reading: &'a Reading, until: Instant, jobs: BTreeMap<u32, Vec<Holder>>) -> Result<Self, BreakdownError> {
-        let (snapshot, fleet, now) = (&reading.snapshot, &*reading.fleet, reading.snapshot.as_of);
+    /// Timelines up to an instant, and what they cost.
+    ///
+    /// # Errors
+    /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
+    pub async fn with_costs(reading: &'a Reading, prices: &Prices, until: Instant) -> Result<Self, BreakdownError> {
+        let pricer = Pricer { prices, catalog: reading.sources().catalog };
+        Self::of(reading, until, Self::jobs(reading, until).await?, Some(pricer)).await
+    }
+
+    async fn jobs(reading: &Reading, until: Instant) -> Result<BTreeMap<u32, Vec<Holder>>, BreakdownError> {
+        let now = reading.snapshot.as_of;
+        Ok(if since(now) < until { running(&reading.snapshot, now).await? } else { BTreeMap::new() })
+    }
+
+    async fn of(
+        reading: &'a Reading,
+        until: Instant,
+        jobs: BTreeMap<u32, Vec<Holder>>,
+        pricer: Option<Pricer<'_>>,
+    ) -> Result<Self, BreakdownError> {
+        let (snapshot, now) = (&reading.snapshot, reading.snapshot.as_of);
         let until = Instant(until.0.saturating_add(HOUR_US - 1)).hour();
-        let mut pending = Pending::of(snapshot, fleet, now).await?;
-        let waiting: u64 = pending.hours.values().map(|hours| hours.count_before(until)).sum();
+        let mut pending = Pending::of(snapshot, &reading.fleet, now).await?;
+        if pricer.is_none() {
+            pending.priced.clear();
+        }
+        let due = pending.hours.values().chain(pending.priced.values());
+        let waiting: u64 = due.map(|hours| hours.from(0).count_before(until)).sum();
         if pending.is_cut || waiting > BUILT_MAX as u64 {
             return Err(too_many(waiting));
         }
-        let mut hours_left = BUILT_MAX + JOB_HOURS_MAX;
+        let hours_left = BUILT_MAX + JOB_HOURS_MAX;
         let mut job_hours: usize = 0;
         for (vm, jobs) in &jobs {
             let first = jobs.iter().map(|job| job.started_at.hour()).min().unwrap_or(i32::MAX);
@@ -87,20 +112,53 @@ impl<'a> Timelines<'a> {
                 "jobs run on too many machines to tell what they hold ({job_hours} machine-hours of the last day): ask about hours that are older"
             )));
         }
-        let mut rebuilt = BTreeMap::new();
-        for (vm, dirty) in &pending.hours {
-            let jobs = jobs.get(vm).map_or(&[][..], Vec::as_slice);
-            let asked = Rebuild { snapshot, machine: pending.view(fleet, *vm), jobs, dirty, until, now, hours_max: hours_left };
-            let Rebuilt { hours, rest } = rebuild(asked).await?;
+        let mut timelines = Self { reading, pending, rebuilt: BTreeMap::new(), costs: BTreeMap::new(), jobs };
+        timelines.build(pricer, until, hours_left, waiting).await?;
+        if let Some(pricer) = pricer {
+            for (first, last) in timelines.pending.machineless.stretches() {
+                for hour in first..=last.min(until - 1) {
+                    timelines.costs.insert((hour, 0), pricer.machineless(snapshot, hour).await?);
+                }
+            }
+            // What comes late for a closed month changes no figure of it.
+            timelines.costs = timelines.costs.split_off(&(snapshot.closed_until().await?.hour(), 0));
+        }
+        Ok(timelines)
+    }
+
+    async fn build(&mut self, pricer: Option<Pricer<'_>>, until: i32, hours_max: usize, waiting: u64) -> Result<(), BreakdownError> {
+        let (snapshot, fleet, now) = (&self.reading.snapshot, &*self.reading.fleet, self.reading.snapshot.as_of);
+        let mut hours_left = hours_max;
+        let nothing = Hours::default();
+        let machines: BTreeSet<u32> = self.pending.hours.keys().chain(self.pending.priced.keys()).copied().collect();
+        for vm in machines {
+            let jobs = self.jobs.get(&vm).map_or(&[][..], Vec::as_slice);
+            let of = |hours: &'_ BTreeMap<u32, Hours>| hours.get(&vm).unwrap_or(&nothing).clone();
+            let (dirty, priced) = (of(&self.pending.hours), of(&self.pending.priced));
+            let machine = self.pending.view(fleet, vm);
+            let asked = Rebuild { snapshot, machine, jobs, dirty: &dirty, priced: &priced, pricer, until, now, hours_max: hours_left };
+            let Rebuilt { hours, costs, count, rest } = rebuild(asked).await?;
             if rest.is_some() {
                 return Err(too_many(waiting));
             }
-            hours_left -= hours.len();
+            hours_left -= count;
+            self.costs.extend(costs.into_iter().map(|(hour, block)| ((hour, vm), block)));
             if !hours.is_empty() {
-                rebuilt.insert(*vm, hours);
+                self.rebuilt.insert(vm, hours);
             }
         }
-        Ok(Self { reading, pending, rebuilt, jobs })
+        Ok(())
+    }
+
+    /// Blocks of what the hours `from..to` cost that were made for this question, by hour and machine.
+    pub fn costs_made(&self, from: i32, to: i32) -> impl Iterator<Item = (i32, u32, &[u8])> {
+        self.costs.range((from, 0)..(to, 0)).map(|((hour, vm), block)| (*hour, *vm, block.as_slice()))
+    }
+
+    /// Days (since 1970) in which something was made for this question of what hours cost.
+    #[must_use]
+    pub fn cost_days_made(&self) -> BTreeSet<i32> {
+        self.costs.keys().map(|(hour, _)| hour.div_euclid(DAY_HOURS)).collect()
     }
 
     /// Gathers parts of a family of machine-hours; `days` are the families that its days may be read from.

@@ -245,24 +245,13 @@ impl Family {
             Self::CostCombination => &[Combination, Outcome, ErrorType, CheckpointVersion],
             Self::CostMachine => &[Combination, Vm, Outcome, ErrorType, CheckpointVersion, InstanceType, Region, Provider],
             Self::CostCaller => &[Combination, Application, User, Department, Project, Outcome, ErrorType, CheckpointVersion],
-            Self::CostRun => {
-                &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType, InstanceType, Region, Provider]
-            }
+            Self::CostRun => &[Combination, Application, User, Department, Project, Vm, Outcome, ErrorType, InstanceType, Region, Provider],
             Self::CostRunCombination => &[Combination, Outcome, ErrorType],
             Self::CostRunMachine => &[Combination, Vm, Outcome, ErrorType, InstanceType, Region, Provider],
             Self::CostRunCaller => &[Combination, Application, User, Department, Project, Outcome, ErrorType],
-            Self::LoadCost => &[
-                ModelVersion,
-                CheckpointVersion,
-                StorageType,
-                StorageLocation,
-                CacheHit,
-                ErrorType,
-                Vm,
-                InstanceType,
-                Region,
-                Provider,
-            ],
+            Self::LoadCost => {
+                &[ModelVersion, CheckpointVersion, StorageType, StorageLocation, CacheHit, ErrorType, Vm, InstanceType, Region, Provider]
+            }
         }
     }
 
@@ -655,8 +644,7 @@ impl Part {
     /// The parts of executions as costs count them.
     pub const OF_COST_RUNS: [Self; 3] = [Self::CostRuns, Self::CostedRuns, Self::ValuedRuns];
     /// The parts of what loads cost.
-    pub const OF_LOAD_COSTS: [Self; 5] =
-        [Self::LoadCompute, Self::LoadsComputed, Self::LoadTransfer, Self::LoadsCharged, Self::LoadsKnown];
+    pub const OF_LOAD_COSTS: [Self; 5] = [Self::LoadCompute, Self::LoadsComputed, Self::LoadTransfer, Self::LoadsCharged, Self::LoadsKnown];
 
     /// The code that the database keeps.
     #[must_use]

@@ -71,6 +71,15 @@ impl CostSums {
         self.each(less, |one, other| one - other);
     }
 
+    /// Replaces the counts by those of others.
+    pub fn keep_counts<'a>(&mut self, others: impl Iterator<Item = &'a Self>) {
+        (self.executions, self.costed, self.valued) = ([0; 3], [0; 3], 0);
+        for other in others {
+            let counts = Self { executions: other.executions, costed: other.costed, valued: other.valued, ..Self::default() };
+            self.add(&counts);
+        }
+    }
+
     fn each(&mut self, other: &Self, with: impl Fn(i128, i128) -> i128) {
         let own = [
             &mut self.inference,

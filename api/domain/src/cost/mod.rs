@@ -1,13 +1,18 @@
 //! What everything costs, to the nano-unit: prices, the bill of machine-hours and its parts, storage, transfer, value.
 //!
-//! `rate` (which price holds), `price` (one machine-hour), `split` (shares of a part) and `figures` are pure; the timeline worker
-//! keeps what `price` gives; `gather` reads it, `question` answers. One sweep, one truth: the parts are those of the timeline
-//! (contract, "Money").
+//! `card` (what a person enters), `rate` (which price holds), `price` (one machine-hour), `split` (shares of a part) and `figures` are
+//! pure; `entering` keeps prices, `prices` knows those of a snapshot; the timeline worker keeps what `price` gives; `gather` reads it,
+//! `question` answers. One sweep, one truth: the parts are those of the timeline (contract, "Money").
 //! Invariant: parts add up to the bill, rows to the total, whatever the dimensions. Must not know: GraphQL, HTTP, roles.
 
+pub mod card;
+pub mod entering;
 pub mod facts;
 pub mod figures;
+pub mod gather;
 pub mod price;
+pub mod prices;
 pub mod question;
 pub mod rate;
 pub mod split;
+pub mod storage;

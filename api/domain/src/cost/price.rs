@@ -4,7 +4,6 @@
 //! matter (contract, "Money", 1 to 7, 9 and 10). Pure; must not know the database.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use num_bigint::BigInt;
 use num_integer::Integer as _;
@@ -17,7 +16,7 @@ use uuid::Uuid;
 use super::facts::{CostFact, CostHour, CostRunFact, LoadCostFact};
 use super::rate::Prices;
 use super::split::{GIB, GpuShare, even, spread};
-use crate::catalog::Combination;
+use crate::catalog::{ById, Combination};
 use crate::cell::fact::Fact as _;
 use crate::cell::part::{KEY_WIDTH, Key, KeyColumn, Part};
 use crate::store::LoadFact;
@@ -33,7 +32,7 @@ pub struct Pricing<'a> {
     /// Every price.
     pub prices: &'a Prices,
     /// The combinations of all holders.
-    pub combinations: &'a FxHashMap<u32, Arc<Combination>>,
+    pub combinations: &'a ById<Combination>,
 }
 
 /// An hour of a machine that is to be priced.
@@ -201,13 +200,7 @@ impl Pricing<'_> {
     }
 }
 
-fn stretch<'a>(
-    machine: &MachineView<'_>,
-    segment: &Segment,
-    window: Window,
-    rate: Option<i64>,
-    swept: Cow<'a, Swept>,
-) -> Stretch<'a> {
+fn stretch<'a>(machine: &MachineView<'_>, segment: &Segment, window: Window, rate: Option<i64>, swept: Cow<'a, Swept>) -> Stretch<'a> {
     Stretch { window, slots: segment.slots, swept, place: machine.fleet.place_at(machine.vm_id, window.start), rate }
 }
 
@@ -366,8 +359,7 @@ impl<'a> Amounts<'a> {
 
     /// The idle time of the hour goes to its executions, each part by itself; where there is none, to nobody.
     fn spread(&mut self, vm_id: u32, parts: &[BillPart]) {
-        let productive: Vec<&BillPart> =
-            parts.iter().filter(|part| phase_column(part.phase).is_some() && part.amount > 0).collect();
+        let productive: Vec<&BillPart> = parts.iter().filter(|part| phase_column(part.phase).is_some() && part.amount > 0).collect();
         let among: Vec<u64> = productive.iter().map(|part| part.amount as u64).collect();
         let sum: u64 = among.iter().sum();
         // What each checkpoint version of each productive part bears: the shares of a part are split one by one.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use sea_orm::QueryResult;
 
-use super::{ColumnData, Rows, Snapshot, StoreError, WriteTx};
+use super::{ColumnData, Rows, Snapshot, StoreError, Value, WriteTx};
 
 /// What a block of costs is about: hour, machine, block.
 pub type CostBlock = (i32, u32, Vec<u8>);
@@ -47,6 +47,18 @@ impl Snapshot {
         rows.iter().map(|row| row.try_get_by_index(0).map_err(StoreError::read)).collect()
     }
 
+    /// What storage cost in the closed months `from..=to`, counted as by `Instant::month`: month and block.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn cost_storage_list(&self, from: i32, to: i32) -> Result<Vec<(i32, Vec<u8>)>, StoreError> {
+        let rows = self
+            .rows("SELECT month, block FROM cost_storage WHERE month BETWEEN ? AND ? ORDER BY month", vec![from.into(), to.into()])
+            .await?;
+        let read = |row: &QueryResult| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        rows.iter().map(read).collect::<Result<_, _>>().map_err(StoreError::read)
+    }
+
     /// Days (since 1970) before `before` that have hours of costs and no day cells that hold, the oldest first.
     ///
     /// # Errors
@@ -62,6 +74,15 @@ impl Snapshot {
 }
 
 impl WriteTx {
+    /// Keeps what storage cost in a month that is being closed.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] from the database, as when it is closed already.
+    pub async fn cost_storage_put(&mut self, month: i32, block: Vec<u8>) -> Result<(), StoreError> {
+        let values = [Value::Int(month.into()), Value::Bytes(block)];
+        self.execute("INSERT INTO cost_storage (month, block) VALUES (?, ?)", &values).await.map(|_| ())
+    }
+
     /// Replaces the costs of hours of a machine; those before `closed_until` are kept apart.
     ///
     /// # Errors

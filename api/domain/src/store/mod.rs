@@ -27,6 +27,7 @@ mod lists;
 mod loads;
 mod machines;
 mod names;
+mod prices;
 mod retention;
 mod silences;
 mod spans;

@@ -181,6 +181,38 @@ impl Snapshot {
         Ok(found)
     }
 
+    /// Names of one dimension with their ids; those that nobody has brought are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn names_called(&self, dimension: NameDimension, names: &[String]) -> Result<Vec<(String, u32)>, StoreError> {
+        let select = format!("SELECT id, name FROM name WHERE dimension = {}", dimension.code());
+        self.called(&select, names).await
+    }
+
+    /// Checkpoints of any kind by name, with their ids; those that nobody has brought are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn checkpoints_named(&self, names: &[String]) -> Result<Vec<(String, u32)>, StoreError> {
+        // By kind, so that the index finds them.
+        let kinds = CheckpointKind::ALL.iter().map(|kind| kind.code().to_string()).collect::<Vec<_>>().join(", ");
+        self.called(&format!("SELECT id, name FROM checkpoint WHERE kind IN ({kinds})"), names).await
+    }
+
+    async fn called(&self, select: &str, names: &[String]) -> Result<Vec<(String, u32)>, StoreError> {
+        let mut found = Vec::new();
+        for chunk in names.chunks(IDS_PER_STATEMENT) {
+            let places = vec!["?"; chunk.len()].join(", ");
+            let values = chunk.iter().map(|name| name.clone().into()).collect();
+            for row in self.rows(&format!("{select} AND name IN ({places})"), values).await? {
+                let NamedRow { id, name } = named_row(&row)?;
+                found.push((name, id));
+            }
+        }
+        Ok(found)
+    }
+
     /// Dimension of a name's id; none when there is no such name.
     ///
     /// # Errors

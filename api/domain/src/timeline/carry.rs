@@ -11,8 +11,8 @@ use super::facts::Class;
 use super::hour::{Carry, HourFacts, Run, Started};
 use super::sweep::{Cause, Holder};
 use crate::cell::delta::delta_blocks;
-use crate::cost::facts::CostHour;
 use crate::cell::part::{EXECUTION_KEY_WIDTH, Family, KEY_WIDTH, Key};
+use crate::cost::facts::CostHour;
 
 /// Things of one kind in a carry at most: guards against a damaged length.
 const ENTRIES_MAX: u64 = 1 << 24;

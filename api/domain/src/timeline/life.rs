@@ -270,8 +270,12 @@ mod tests {
     #[test]
     fn how_a_machine_was_bought_holds_until_told_otherwise_and_before_the_first() {
         let told = |at: i64, option| StateChange { purchase_option: option, ..change(at, VmState::Running, 0, 0) };
-        let timeline =
-            Timeline::new(vec![told(5, None), told(10, Some(PurchaseOption::Spot)), told(15, None), told(20, Some(PurchaseOption::Reserved))]);
+        let timeline = Timeline::new(vec![
+            told(5, None),
+            told(10, Some(PurchaseOption::Spot)),
+            told(15, None),
+            told(20, Some(PurchaseOption::Reserved)),
+        ]);
         let held: Vec<_> = [1, 10, 19, 20, 99].map(|at| timeline.purchase_option_at(Instant(at))).into();
         let (spot, reserved) = (Some(PurchaseOption::Spot), Some(PurchaseOption::Reserved));
         assert_eq!(held, [spot, spot, spot, reserved, reserved]);

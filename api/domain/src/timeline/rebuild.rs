@@ -16,11 +16,11 @@ use super::shapes::{
     Billings, STATELESS, billings_of, decode_billings, decode_lives, differences, encode_billings, encode_lives, last_hour_at, lives_of,
 };
 use super::sweep::Holder;
-use crate::cell::part::{KEY_WIDTH, KeyColumn};
-use crate::machine::fleet::Fleet;
 use crate::catalog::Catalog;
+use crate::cell::part::{KEY_WIDTH, KeyColumn};
 use crate::cost::price::{Pricing, Unpriced};
 use crate::cost::rate::Prices;
+use crate::machine::fleet::Fleet;
 use crate::store::{
     Built, GpuSampleFact, LoadFact, MachineHour, MachineMarks, NameDimension, PriceMarks, Repriced, RunRow, Snapshot, StoreError, Touches,
 };
@@ -151,8 +151,10 @@ impl Pending {
         for (what, hours) in hours {
             match what {
                 Repriced::InstanceType(name) => {
-                    let id = snapshot.name_ids(NameDimension::InstanceType, &[name]).await?[0];
-                    self.add_repriced_type(fleet, id, &hours);
+                    // A name that nothing bears yet prices no hour.
+                    for id in snapshot.name_ids(NameDimension::InstanceType, &[name]).await? {
+                        self.add_repriced_type(fleet, id, &hours);
+                    }
                 }
                 Repriced::Transfers => machines.iter().for_each(|vm| extend(self.priced.entry(*vm).or_default(), &hours)),
                 Repriced::Values => {
@@ -168,7 +170,7 @@ impl Pending {
     }
 
     fn add_repriced_type(&mut self, fleet: &Fleet, instance_type_id: u32, hours: &Hours) {
-        for (vm, machine) in fleet.machines().filter(|_| instance_type_id != 0) {
+        for (vm, machine) in fleet.machines() {
             let lives = machine.timeline.lives();
             // What is known of the first life holds before it as well, and of each until the next.
             let starts = lives.iter().enumerate().map(|(at, life)| if at == 0 { i32::MIN } else { life.start.hour() });
@@ -303,7 +305,6 @@ impl Pricer<'_> {
     /// What an hour costs, packed.
     async fn price(&self, snapshot: &Snapshot, hour: &Unpriced<'_>) -> Result<Vec<u8>, StoreError> {
         let combinations = self.catalog.combinations(snapshot, &combination_ids(hour.parts)).await?;
-        let combinations = combinations.into_iter().collect();
         Ok(pack_costs(&Pricing { prices: self.prices, combinations: &combinations }.price(hour)))
     }
 
@@ -315,7 +316,7 @@ impl Pricer<'_> {
         let rows = snapshot.machineless_run_list(hour).await?;
         let holders: Vec<Holder> = rows.into_iter().map(|row| run(0, row).holder).collect();
         let ids: BTreeSet<u32> = holders.iter().map(|holder| holder.key[KeyColumn::Combination as usize]).collect();
-        let combinations = self.catalog.combinations(snapshot, &Vec::from_iter(ids)).await?.into_iter().collect();
+        let combinations = self.catalog.combinations(snapshot, &Vec::from_iter(ids)).await?;
         let pricing = Pricing { prices: self.prices, combinations: &combinations };
         Ok(pack_costs(&pricing.machineless(Window::of_hour(hour).start, &holders)))
     }
@@ -393,8 +394,7 @@ pub async fn rebuild(asked: Rebuild<'_>) -> Result<Rebuilt, StoreError> {
         let input = facts.input(machine, hour, now, jobs);
         let (derived, handed_on, parts) = build(&input, input.hour, &carry);
         if let Some(pricer) = &pricer {
-            let hour_of =
-                Unpriced { machine, hour: input.hour, parts: &parts, timeline: &derived.timeline, loads: facts.loads(hour) };
+            let hour_of = Unpriced { machine, hour: input.hour, parts: &parts, timeline: &derived.timeline, loads: facts.loads(hour) };
             rebuilt.costs.insert(hour, pricer.price(snapshot, &hour_of).await?);
         }
         let bytes = encode(&handed_on);
@@ -430,7 +430,9 @@ impl Due<'_> {
         let mut priced = self.priced.next(from);
         while let Some(hour) = priced.filter(|hour| *hour < dirty.unwrap_or(self.until)) {
             match stored.next(hour).await? {
-                Some(found) if self.priced.contains(found) => return Ok(Some(found.min(dirty.unwrap_or(i32::MAX))).filter(|hour| *hour < self.until)),
+                Some(found) if self.priced.contains(found) => {
+                    return Ok(Some(found.min(dirty.unwrap_or(i32::MAX))).filter(|hour| *hour < self.until));
+                }
                 Some(found) => priced = self.priced.next(found),
                 None => break,
             }

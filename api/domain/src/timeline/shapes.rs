@@ -40,8 +40,7 @@ pub fn billings_of(fleet: &Fleet, vm_id: u32) -> Billings {
     };
     let whole = Window { start: Instant(i64::MIN), end: Instant(i64::MAX) };
     let first = timeline.lives().first().map(|life| life.start);
-    let changes: BTreeSet<Instant> =
-        timeline.place_changes().into_iter().chain(timeline.purchase_changes(whole)).chain(first).collect();
+    let changes: BTreeSet<Instant> = timeline.place_changes().into_iter().chain(timeline.purchase_changes(whole)).chain(first).collect();
     let mut billings = Billings::new();
     for at in changes {
         let place = timeline.place_at(at);
@@ -60,7 +59,9 @@ pub fn encode_billings(billings: &Billings) -> Vec<u8> {
     let mut out = Vec::new();
     for (at, billing) in billings {
         put_i64(&mut out, *at);
-        [billing.place.instance_type_id, billing.place.provider_id, billing.place.region_id].iter().for_each(|id| put_u64(&mut out, u64::from(*id)));
+        [billing.place.instance_type_id, billing.place.provider_id, billing.place.region_id]
+            .iter()
+            .for_each(|id| put_u64(&mut out, u64::from(*id)));
         put_i64(&mut out, billing.purchase_option.map_or(-1, |option| i64::from(option.code())));
         put_i64(&mut out, billing.memory_bytes);
     }
@@ -104,7 +105,8 @@ pub fn last_hour_at(fleet: &Fleet, vm_id: u32, touches: &Touches, now: Instant) 
 /// Stretches in which two sets of lives (or bills) differ; what holds for the first holds before it as well.
 #[must_use]
 pub fn differences<V: Copy + PartialEq>(one: &BTreeMap<i64, V>, other: &BTreeMap<i64, V>) -> Vec<(i64, i64)> {
-    let at = |lives: &BTreeMap<i64, V>, at: i64| lives.range(..=at).next_back().or_else(|| lives.first_key_value()).map(|(_, shape)| *shape);
+    let at =
+        |lives: &BTreeMap<i64, V>, at: i64| lives.range(..=at).next_back().or_else(|| lives.first_key_value()).map(|(_, shape)| *shape);
     let starts: BTreeSet<i64> = one.keys().chain(other.keys()).copied().collect();
     let ends = starts.iter().skip(1).copied().chain([i64::MAX]);
     let mut differ: Vec<(i64, i64)> = starts.iter().copied().zip(ends).filter(|(start, _)| at(one, *start) != at(other, *start)).collect();

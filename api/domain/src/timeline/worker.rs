@@ -9,19 +9,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_entity::value::hours::Hours;
-use plimsoll_entity::value::time::Instant;
+use plimsoll_entity::value::time::{Instant, Window};
 use uuid::Uuid;
 
 use super::carry::block_of;
 use super::hour::MachineView;
-use super::rebuild::{Pending, Rebuild, Rebuilt, rebuild};
+use super::rebuild::{Pending, Pricer, Rebuild, Rebuilt, rebuild};
+use crate::catalog::Catalog;
 use crate::cell::block::{Keys, unpack};
 use crate::cell::column::Column;
 use crate::cell::compactor::{encode_column, merge_keys};
 use crate::cell::part::{Family, Part};
 use crate::cell::plan::DAY_HOURS;
+use crate::cost::prices::PricesCache;
+use crate::cost::rate::Prices;
 use crate::machine::fleet::{Fleet, FleetCache};
-use crate::store::{DerivedKind, DirtyMarks, Grain, HOURS_PER_READ, Lease, Snapshot, Store, StoreError};
+use crate::store::{DerivedKind, DirtyMarks, Grain, HOURS_PER_READ, Lease, Snapshot, Store, StoreError, WriteTx};
 
 /// The name of the worker's lease.
 const LEASE: &str = "timelines";
@@ -37,11 +40,28 @@ const DAYS_PER_RUN: u64 = 2;
 pub struct TimelineWorker {
     store: Store,
     fleets: FleetCache,
+    prices: PricesCache,
+    catalog: Catalog,
     holder: Uuid,
     /// Machine-hours that one transaction replaces.
     hours_per_write: usize,
     /// Transactions after which a run is cut short.
     writes_per_run: usize,
+}
+
+/// What is due of one machine.
+#[derive(Clone, Debug)]
+struct Due {
+    /// Hours that have changed.
+    dirty: Hours,
+    /// Hours whose costs alone have changed.
+    priced: Hours,
+}
+
+impl Due {
+    fn first(&self) -> Option<i32> {
+        self.dirty.first().into_iter().chain(self.priced.first()).min()
+    }
 }
 
 /// What one run did.
@@ -61,7 +81,15 @@ impl TimelineWorker {
     /// A worker of this store; `holder` names it for ever.
     #[must_use]
     pub fn new(store: Store, holder: Uuid) -> Self {
-        Self { store, fleets: FleetCache::default(), holder, hours_per_write: HOURS_PER_WRITE, writes_per_run: usize::MAX }
+        Self {
+            store,
+            fleets: FleetCache::default(),
+            prices: PricesCache::default(),
+            catalog: Catalog::default(),
+            holder,
+            hours_per_write: HOURS_PER_WRITE,
+            writes_per_run: usize::MAX,
+        }
     }
 
     /// The worker with small writes and runs that stop after some of them: for tests of what a stop leaves behind.
@@ -84,6 +112,9 @@ impl TimelineWorker {
         let pending = Pending::of(&snapshot, &fleet, now).await?;
         drop(snapshot);
         let mut progress = self.build_hours(lease, &fleet, &pending, now).await?;
+        if !progress.is_cut {
+            progress.hours += self.count_machineless(lease, &pending, now).await?;
+        }
         if progress.is_cut {
             return Ok(progress);
         }
@@ -109,16 +140,19 @@ impl TimelineWorker {
 
     async fn build_hours(&self, lease: Lease, fleet: &Arc<Fleet>, pending: &Pending, now: Instant) -> Result<Progress, StoreError> {
         let (mut progress, mut writes_left) = (Progress::default(), self.writes_per_run);
-        let due = pending.hours.iter().filter(|(_, hours)| hours.first().is_some_and(|first| first < now.hour()));
-        for (vm, hours) in due {
-            let mut rest = Some(hours.clone());
+        let nothing = Hours::default();
+        let machines: BTreeSet<u32> = pending.hours.keys().chain(pending.priced.keys()).copied().collect();
+        for vm in machines {
+            let of = |hours: &BTreeMap<u32, Hours>| hours.get(&vm).unwrap_or(&nothing).clone();
+            let due = Due { dirty: of(&pending.hours), priced: of(&pending.priced) };
+            let mut rest = Some(due).filter(|due| due.first().is_some_and(|first| first < now.hour()));
             while let Some(due) = rest {
                 if writes_left == 0 {
                     progress.is_cut = true;
                     return Ok(progress);
                 }
                 writes_left -= 1;
-                let (built, left) = self.build_some(lease, pending.view(fleet, *vm), &due, now).await?;
+                let (built, left) = self.build_some(lease, pending.view(fleet, vm), &due, now).await?;
                 progress.hours += built;
                 rest = left;
             }
@@ -131,21 +165,25 @@ impl TimelineWorker {
         &self,
         lease: Lease,
         machine: MachineView<'_>,
-        due: &Hours,
+        due: &Due,
         now: Instant,
-    ) -> Result<(usize, Option<Hours>), StoreError> {
+    ) -> Result<(usize, Option<Due>), StoreError> {
         // A snapshot of its own: a long run must not hold an old one.
         let snapshot = self.store.snapshot().await?;
+        let prices = self.prices.prices(&snapshot).await?;
         let (until, hours_max) = (now.hour(), self.hours_per_write);
-        let Rebuilt { hours, rest } =
-            rebuild(Rebuild { snapshot: &snapshot, machine, jobs: &[], dirty: due, until, now, hours_max }).await?;
+        let pricer = Some(self.pricer(&prices));
+        let Due { dirty, priced } = due;
+        let asked = Rebuild { snapshot: &snapshot, machine, jobs: &[], dirty, priced, pricer, until, now, hours_max };
+        let Rebuilt { hours, costs, count, rest } = rebuild(asked).await?;
         drop(snapshot);
-        let built = hours.len();
-        let days: BTreeSet<i32> = hours.keys().map(|hour| hour.div_euclid(DAY_HOURS)).collect();
+        let days = |hours: &mut dyn Iterator<Item = &i32>| -> BTreeSet<i32> { hours.map(|hour| hour.div_euclid(DAY_HOURS)).collect() };
+        let (built_days, cost_days) = (days(&mut hours.keys()), days(&mut costs.keys()));
         let mut tx = self.store.begin_write().await?;
         tx.lease_extend(lease, self.store.clock().now(), LEASE_US).await?;
         tx.machine_hour_replace(machine.vm_id, hours).await?;
-        tx.derived_day_drop(DerivedKind::Timeline, &days).await?;
+        tx.derived_day_drop(DerivedKind::Timeline, &built_days).await?;
+        self.put_costs(&mut tx, machine.vm_id, costs, &cost_days).await?;
         if let Some(rest) = rest {
             // Whoever goes on after a stop finds the hours before as they should be, and would not see that this one follows.
             let mut marks = DirtyMarks::default();
@@ -154,11 +192,47 @@ impl TimelineWorker {
         }
         tx.commit().await?;
         let left = rest.map(|rest| {
-            let mut left = due.from(rest);
-            left.insert(rest, rest);
+            let mut left = Due { dirty: dirty.from(rest), priced: priced.from(rest) };
+            left.dirty.insert(rest, rest);
             left
         });
-        Ok((built, left))
+        Ok((count, left))
+    }
+
+    fn pricer<'a>(&'a self, prices: &'a Prices) -> Pricer<'a> {
+        Pricer { prices, catalog: &self.catalog }
+    }
+
+    async fn put_costs(&self, tx: &mut WriteTx, vm_id: u32, costs: BTreeMap<i32, Vec<u8>>, days: &BTreeSet<i32>) -> Result<(), StoreError> {
+        if costs.is_empty() {
+            return Ok(());
+        }
+        // No month is closed until this transaction has ended.
+        tx.prices_hold().await?;
+        let closed_until = tx.closed_until().await?.hour();
+        tx.cost_hour_replace(vm_id, costs, closed_until).await?;
+        let open: BTreeSet<i32> = days.iter().copied().filter(|day| (day + 1) * DAY_HOURS > closed_until).collect();
+        tx.derived_day_drop(DerivedKind::Cost, &open).await
+    }
+
+    /// Counts what finished without a machine in closed hours; returns how many hours were counted.
+    async fn count_machineless(&self, lease: Lease, pending: &Pending, now: Instant) -> Result<usize, StoreError> {
+        let due: Vec<i32> = pending.machineless.stretches().flat_map(|(first, last)| first..=last.min(now.hour() - 1)).collect();
+        for hours in due.chunks(self.hours_per_write) {
+            let snapshot = self.store.snapshot().await?;
+            let prices = self.prices.prices(&snapshot).await?;
+            let mut costs = BTreeMap::new();
+            for hour in hours {
+                costs.insert(*hour, self.pricer(&prices).machineless(&snapshot, *hour).await?);
+            }
+            drop(snapshot);
+            let days = hours.iter().map(|hour| hour.div_euclid(DAY_HOURS)).collect();
+            let mut tx = self.store.begin_write().await?;
+            tx.lease_extend(lease, self.store.clock().now(), LEASE_US).await?;
+            self.put_costs(&mut tx, 0, costs, &days).await?;
+            tx.commit().await?;
+        }
+        Ok(due.len())
     }
 
     /// Everything that the marks named has been built, but for the hours that are open: those are marked again, once.
@@ -168,6 +242,9 @@ impl TimelineWorker {
             for (first, last) in hours.from(now.hour()).stretches() {
                 open.machine_hours(*vm, first, last);
             }
+        }
+        for (first, last) in pending.machineless.from(now.hour()).stretches() {
+            (first..=last).for_each(|hour| open.machineless(Window::of_hour(hour).start));
         }
         let mut tx = self.store.begin_write().await?;
         tx.lease_check(lease).await?;
@@ -182,25 +259,30 @@ impl TimelineWorker {
 
     /// Makes the cells of closed days that have none that hold.
     async fn make_days(&self, lease: Lease, now: Instant) -> Result<usize, StoreError> {
-        let due = self.store.snapshot().await?.timeline_day_list(now.day(), DAYS_PER_RUN).await?;
-        for day in &due {
+        let snapshot = self.store.snapshot().await?;
+        let timelines = snapshot.timeline_day_list(now.day(), DAYS_PER_RUN).await?;
+        let costs = snapshot.cost_day_list(now.day(), DAYS_PER_RUN).await?;
+        drop(snapshot);
+        let count = timelines.len().max(costs.len());
+        let due = timelines.into_iter().map(|day| (DerivedKind::Timeline, day));
+        for (kind, day) in due.chain(costs.into_iter().map(|day| (DerivedKind::Cost, day))) {
             // A day may take seconds: it begins with a whole lease.
             if self.store.lease_take(LEASE, self.holder, self.store.clock().now(), LEASE_US).await? != Some(lease) {
                 return Err(StoreError::Contended);
             }
             let snapshot = self.store.snapshot().await?;
-            let cells = day_cells(&snapshot, *day).await?;
+            let cells = day_cells(&snapshot, kind, day).await?;
             drop(snapshot);
             let mut tx = self.store.begin_write().await?;
-            // Only the holder of the lease changes machine-hours, so nothing has changed since they were read.
+            // Only the holder of the lease changes hours, so nothing has changed since they were read.
             tx.lease_check(lease).await?;
             for (family, parts) in cells {
-                tx.cell_replace(family, Grain::Day, *day, parts).await?;
+                tx.cell_replace(family, Grain::Day, day, parts).await?;
             }
-            tx.derived_day_hold(DerivedKind::Timeline, *day).await?;
+            tx.derived_day_hold(kind, day).await?;
             tx.commit().await?;
         }
-        Ok(due.len())
+        Ok(count)
     }
 }
 
@@ -248,18 +330,25 @@ impl<'a> Unpacked<'a> {
 
 type CellParts = Vec<(Part, Vec<u8>)>;
 
-/// The cells of a day, from the blocks of its machine-hours.
-async fn day_cells(snapshot: &Snapshot, day: i32) -> Result<Vec<(Family, CellParts)>, StoreError> {
+/// The cells of a day, from the blocks of its hours.
+async fn day_cells(snapshot: &Snapshot, kind: DerivedKind, day: i32) -> Result<Vec<(Family, CellParts)>, StoreError> {
     let mut hours: Vec<Vec<u8>> = Vec::new();
     for from in (day * DAY_HOURS..(day + 1) * DAY_HOURS).step_by(HOURS_PER_READ as usize) {
-        let read = snapshot.machine_hour_list(from, from + HOURS_PER_READ).await?;
+        let read = match kind {
+            DerivedKind::Cost => snapshot.cost_hour_list(from, from + HOURS_PER_READ).await?,
+            _ => snapshot.machine_hour_list(from, from + HOURS_PER_READ).await?,
+        };
         hours.extend(read.into_iter().map(|(_, _, block)| block).filter(|block| !block.is_empty()));
     }
+    let (sources, families): (&[Family], &[(Family, Family)]) = match kind {
+        DerivedKind::Cost => (&Family::OF_COST_HOURS, &Family::OF_COST_DAYS),
+        _ => (&Family::OF_MACHINE_HOURS, &Family::OF_TIMELINE_DAYS),
+    };
     let mut cells = Vec::new();
-    for source in Family::OF_MACHINE_HOURS {
-        let unpacked = Unpacked::of(&hours, source)?;
-        for (family, _) in Family::OF_TIMELINE_DAYS.into_iter().filter(|(_, of)| *of == source) {
-            cells.push((family, unpacked.merge(family)?));
+    for source in sources {
+        let unpacked = Unpacked::of(&hours, *source)?;
+        for (family, _) in families.iter().filter(|(_, of)| of == source) {
+            cells.push((*family, unpacked.merge(*family)?));
         }
     }
     Ok(cells)
