@@ -460,3 +460,7 @@ fn outcome_column(key: &Key) -> Option<usize> {
         Outcome::Cancelled => place_of(Part::CostCancelled),
     })
 }
+
+#[cfg(test)]
+#[path = "price_tests.rs"]
+mod tests;

@@ -85,9 +85,9 @@ mod tests {
 
     #[test]
     fn the_gpu_share_is_that_of_the_public_base_prices() {
-        // g5.xlarge: 0.95 / (0.95 + 4 x 0.031611 + 16 x 0.004237) = 0.83030…
+        // g5.xlarge: 0.95 / (0.95 + 4 x 0.031611 + 16 x 0.004237) = 0.83024…
         let share = GpuShare::of(1, Some(4), Some(16 << 30));
-        assert_eq!(share.part(1_000_000_000), 830_301_564);
+        assert_eq!(share.part(1_000_000_000), 830_248_305);
         assert_eq!(GpuShare::of(0, Some(4), Some(16 << 30)).part(7), 0);
         assert_eq!(GpuShare::of(2, None, Some(1)).part(7), 7);
         assert_eq!(GpuShare::of(2, Some(3), None).part(7), 7);

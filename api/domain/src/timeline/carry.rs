@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_carry_comes_back() {
-        let key = [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0];
+        let key = [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let cause = Cause { finished_at: Instant(9), id: Uuid::from_u128(1), started_at: Instant(-3), key };
         let holder =
             Holder { id: Uuid::from_u128(2), started_at: Instant(1), finished_at: Instant(8), gpus: vec![0, 3], key, phases_us: [5, 0] };

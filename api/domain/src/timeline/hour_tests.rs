@@ -86,7 +86,7 @@ impl Story {
             let samples: Vec<_> = self.samples.iter().filter(|(_, sample)| hour.contains(sample.at)).cloned().collect();
             let as_of = Instant(self.as_of_minute * MINUTE_US);
             let input = HourInput { machine, hour, as_of, started: &started, jobs: &[], samples: &samples };
-            let (facts, handed_on) = build(&input, *clip, &carry);
+            let (facts, handed_on, _) = build(&input, *clip, &carry);
             carry = handed_on;
             built.push(facts);
         }
