@@ -4,6 +4,7 @@
 //! Jobs that run hold slots in the hours of the last day; those are built for the question, never kept.
 //! Invariant: what is gathered does not depend on how far the worker has come. Must not know: what the figures mean.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_entity::value::hours::Hours;
@@ -16,11 +17,12 @@ use super::gather::{Buckets, Gathered, Gathering, chunk_of, runs, wanted};
 use crate::cell::block::unpack;
 use crate::cell::part::{Family, KeyColumn, Part};
 use crate::cell::plan::{Breaks, DAY_HOURS};
+use crate::cost::price::BillPart;
 use crate::cost::rate::Prices;
 use crate::job::running::{running, since};
 use crate::store::{DerivedKind, Grain, HOURS_PER_READ, MachineHour, StoreError};
 use crate::timeline::carry::block_of;
-use crate::timeline::hour::HourFacts;
+use crate::timeline::hour::{HourFacts, MachineView};
 use crate::timeline::rebuild::{Pending, Pricer, Rebuild, Rebuilt, derive, rebuild};
 use crate::timeline::sweep::Holder;
 
@@ -150,9 +152,37 @@ impl<'a> Timelines<'a> {
         Ok(())
     }
 
-    /// Blocks of what the hours `from..to` cost that were made for this question, by hour and machine.
-    pub fn costs_made(&self, from: i32, to: i32) -> impl Iterator<Item = (i32, u32, &[u8])> {
-        self.costs.range((from, 0)..(to, 0)).map(|((hour, vm), block)| (*hour, *vm, block.as_slice()))
+    /// The parts of the bill of one hour of a machine.
+    ///
+    /// # Errors
+    /// [`BreakdownError::Store`] when the store fails.
+    pub async fn bill(&self, prices: &Prices, vm: u32, hour: i32) -> Result<Vec<BillPart>, BreakdownError> {
+        let (snapshot, machine) = (&self.reading.snapshot, self.machine(vm));
+        let jobs = self.jobs.get(&vm).map_or(&[][..], Vec::as_slice);
+        let (_, parts) = derive(snapshot, machine, self.rebuilt.get(&vm), jobs, Window::of_hour(hour)).await?;
+        let pricer = Pricer { prices, catalog: self.reading.sources().catalog };
+        Ok(pricer.bill(snapshot, machine, hour, &parts).await?)
+    }
+
+    /// A machine as its hours need it.
+    #[must_use]
+    pub fn machine(&self, vm: u32) -> MachineView<'_> {
+        self.pending.view(&self.reading.fleet, vm)
+    }
+
+    /// What the hours `from..to` cost, a block a machine: those made for this question, and those kept of which none was made.
+    ///
+    /// # Errors
+    /// [`BreakdownError::Store`] when the store fails.
+    pub async fn cost_hours(&self, from: i32, to: i32) -> Result<Vec<(i32, Cow<'_, [u8]>)>, BreakdownError> {
+        let mut hours: Vec<(i32, Cow<'_, [u8]>)> =
+            self.costs.range((from, 0)..(to, 0)).map(|((hour, _), block)| (*hour, Cow::Borrowed(block.as_slice()))).collect();
+        for (hour, vm, block) in self.reading.snapshot.cost_hour_list(from, to).await? {
+            if !self.costs.contains_key(&(hour, vm)) {
+                hours.push((hour, Cow::Owned(block)));
+            }
+        }
+        Ok(hours)
     }
 
     /// Days (since 1970) in which something was made for this question of what hours cost.

@@ -171,14 +171,8 @@ impl CostGathered {
             buckets.hours.extend((0..DAY_HOURS).map(|hour| (day * DAY_HOURS + hour, *tile)));
         }
         for (from, to) in runs(buckets.hours.keys().copied(), HOURS_PER_READ) {
-            let made: BTreeMap<(i32, u32), &[u8]> =
-                timelines.costs_made(from, to + 1).map(|(hour, vm, block)| ((hour, vm), block)).collect();
-            let stored = snapshot.cost_hour_list(from, to + 1).await?;
-            let kept = stored.iter().filter(|(hour, vm, _)| !made.contains_key(&(*hour, *vm)));
-            let blocks =
-                kept.map(|(hour, _, block)| (*hour, block.as_slice())).chain(made.iter().map(|((hour, _), block)| (*hour, *block)));
-            for (hour, bytes) in blocks {
-                let Some(block) = block_of(family, bytes).map_err(StoreError::from)? else { continue };
+            for (hour, block) in timelines.cost_hours(from, to + 1).await? {
+                let Some(block) = block_of(family, &block).map_err(StoreError::from)? else { continue };
                 let parts = unpack(block).map_err(StoreError::from)?;
                 self.add_block(reading, asked, family, &parts, buckets.hours[&hour]).await?;
             }

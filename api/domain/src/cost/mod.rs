@@ -7,6 +7,7 @@
 
 pub mod card;
 pub mod entering;
+pub mod execution;
 pub mod facts;
 pub mod figures;
 pub mod gather;

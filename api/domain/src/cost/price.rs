@@ -160,15 +160,21 @@ impl Pricing<'_> {
 
     /// Whether its machine was held and priced at some instant of it; at its start, if it has no length.
     fn is_costed(&self, hour: &Unpriced<'_>, holder: &Holder, priced: &[Window]) -> bool {
-        let (start, end) = (holder.started_at, holder.finished_at.max(Instant(holder.started_at.0 + 1)));
-        let touches = |window: &Window| window.start < end && start < window.end;
-        let is_priced = |window: Window| self.rates(&hour.machine, window).iter().any(|(_, rate)| rate.is_some());
-        let before = Window { start, end: hour.hour.start };
-        priced.iter().any(touches)
-            || (before.start < before.end && hour.machine.segments(before).iter().any(|segment| is_priced(segment.window)))
+        let whole = Window { start: holder.started_at, end: holder.finished_at.max(Instant(holder.started_at.0 + 1)) };
+        let touches = |window: &Window| window.start < whole.end && whole.start < window.end;
+        priced.iter().any(touches) || self.is_priced(&hour.machine, Window { end: whole.end.min(hour.hour.start), ..whole })
     }
 
-    fn load(&self, machine: &MachineView<'_>, load: &LoadFact) -> LoadCostFact {
+    /// Whether a machine was held and priced at some instant of a window.
+    #[must_use]
+    pub fn is_priced(&self, machine: &MachineView<'_>, window: Window) -> bool {
+        let has_rate = |window: Window| self.rates(machine, window).iter().any(|(_, rate)| rate.is_some());
+        window.start < window.end && machine.segments(window).iter().any(|segment| has_rate(segment.window))
+    }
+
+    /// What a load cost on its machine.
+    #[must_use]
+    pub fn load(&self, machine: &MachineView<'_>, load: &LoadFact) -> LoadCostFact {
         let at = load.finished_at;
         let place = machine.fleet.place_at(machine.vm_id, at);
         let bought = machine.fleet.machine(machine.vm_id).and_then(|machine| machine.timeline.purchase_option_at(at));

@@ -6,7 +6,7 @@
 use plimsoll_entity::value::time::{Instant, Window};
 use plimsoll_entity::{audit_entry, event_key, execution};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select};
+use sea_orm::{ColumnTrait, EntityTrait, Order, QueryFilter, QueryOrder, QueryResult, QuerySelect, Select};
 use uuid::Uuid;
 
 use super::audit::SEPARATOR;
@@ -89,6 +89,30 @@ impl Snapshot {
     pub async fn execution_fetch(&self, id: Uuid) -> Result<Option<execution::Model>, StoreError> {
         let Some(key) = event_key::Entity::find_by_id(id).one(self.tx()).await.map_err(StoreError::read)? else { return Ok(None) };
         execution::Entity::find_by_id((key.at, id)).one(self.tx()).await.map_err(StoreError::read)
+    }
+
+    /// Machine (0: none), start and end of executions, by id; those that there are not are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn execution_edge_list(&self, ids: &[Uuid]) -> Result<Vec<(Uuid, u32, Window)>, StoreError> {
+        let mut edges = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(super::KEYS_PER_STATEMENT) {
+            let sql = format!(
+                "SELECT e.id, e.vm_id, e.started_at, e.finished_at FROM event_key AS k \
+                 JOIN execution AS e ON e.finished_at = k.at AND e.id = k.id WHERE k.id IN ({})",
+                vec!["?"; chunk.len()].join(", ")
+            );
+            let rows = self.rows(&sql, chunk.iter().map(|id| (*id).into()).collect()).await?;
+            let read = |row: &QueryResult| {
+                let vm = row.try_get_by_index::<Option<i32>>(1)?.map_or(0, |vm| vm as u32);
+                Ok((row.try_get_by_index(0)?, vm, Window::of(row.try_get_by_index(2)?, row.try_get_by_index(3)?)))
+            };
+            for row in &rows {
+                edges.push(read(row).map_err(StoreError::read)?);
+            }
+        }
+        Ok(edges)
     }
 
     /// Audit entries of the window, newest first, then id; `subjects` none: of everybody.

@@ -18,7 +18,7 @@ use super::shapes::{
 use super::sweep::Holder;
 use crate::catalog::Catalog;
 use crate::cell::part::{KEY_WIDTH, KeyColumn};
-use crate::cost::price::{Pricing, Unpriced};
+use crate::cost::price::{BillPart, Pricing, Unpriced};
 use crate::cost::rate::Prices;
 use crate::machine::fleet::Fleet;
 use crate::store::{
@@ -308,6 +308,22 @@ impl Pricer<'_> {
         Ok(pack_costs(&Pricing { prices: self.prices, combinations: &combinations }.price(hour)))
     }
 
+    /// The parts of the bill of an hour.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn bill(
+        &self,
+        snapshot: &Snapshot,
+        machine: MachineView<'_>,
+        hour: i32,
+        parts: &HourParts,
+    ) -> Result<Vec<BillPart>, StoreError> {
+        let combinations = self.catalog.combinations(snapshot, &combination_ids(parts)).await?;
+        let pricing = Pricing { prices: self.prices, combinations: &combinations };
+        Ok(pricing.bill(&Unpriced { machine, hour: Window::of_hour(hour), parts, timeline: &[], loads: &[] }))
+    }
+
     /// What executions cost that finished in an hour without a machine, packed: nothing, but they count.
     ///
     /// # Errors
@@ -441,7 +457,7 @@ impl Due<'_> {
     }
 }
 
-/// What one hour of a machine derives within a clip, and hands on, from what the hour before hands on in `rebuilt` or in the store.
+/// What one hour of a machine derives within a clip, and from which parts, by what the hour before hands on in `rebuilt` or in the store.
 /// `jobs` run without an execution.
 ///
 /// # Errors
@@ -452,7 +468,7 @@ pub async fn derive(
     rebuilt: Option<&BTreeMap<i32, MachineHour>>,
     jobs: &[Holder],
     clip: Window,
-) -> Result<(HourFacts, Carry), StoreError> {
+) -> Result<(HourFacts, HourParts), StoreError> {
     let hour = clip.start.hour();
     let before = rebuilt.and_then(|rebuilt| rebuilt.range(..hour).next_back());
     let stored = match before {
@@ -466,8 +482,8 @@ pub async fn derive(
     };
     let mut facts = Facts::new(snapshot, machine.vm_id, false);
     facts.reach(hour, hour + 1).await?;
-    let (facts, carry, _) = build(&facts.input(machine, hour, snapshot.as_of, jobs), clip, &carry);
-    Ok((facts, carry))
+    let (facts, _, parts) = build(&facts.input(machine, hour, snapshot.as_of, jobs), clip, &carry);
+    Ok((facts, parts))
 }
 
 fn read_carry(stored: Option<(i32, Vec<u8>)>) -> Result<Carry, StoreError> {
