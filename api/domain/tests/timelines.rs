@@ -8,6 +8,8 @@
 mod answers;
 #[path = "timelines/checks.rs"]
 mod checks;
+#[path = "timelines/costs.rs"]
+mod costs;
 #[path = "any_plan/database.rs"]
 mod database;
 #[path = "any_plan/directory.rs"]
@@ -108,8 +110,12 @@ async fn any_order(one: &Database, other: &Database, seed: u64) {
 
     let mut world = World::open(one, Instant(events::START_US)).await;
     world.send(&naming).await;
-    for (at, batch) in &arrivals {
+    let priced_at = random.below(arrivals.len() as u64) as usize;
+    for (number, (at, batch)) in arrivals.iter().enumerate() {
         world.at_least(*at);
+        if number == priced_at {
+            world.enter_prices().await;
+        }
         world.send(batch).await;
         match random.below(6) {
             0 => drop(world.run().await),
@@ -129,7 +135,14 @@ async fn any_order(one: &Database, other: &Database, seed: u64) {
 
     let mut plain = World::open(other, COMPARED_AT).await;
     plain.send(&naming).await;
-    plain.send(&events).await;
+    if random.chance(50) {
+        plain.enter_prices().await;
+        plain.send(&events).await;
+    } else {
+        plain.send(&events).await;
+        plain.run_to_end().await;
+        plain.enter_prices().await;
+    }
     plain.run_to_end().await;
     plain.kept().await.same(&world.kept().await);
     plain.at_least(world.now());
@@ -138,6 +151,7 @@ async fn any_order(one: &Database, other: &Database, seed: u64) {
         same(answer, &ask(&plain.readers, asked).await.0, &("in any order and in order", asked));
     }
     check(&plain, &mut random, &events).await;
+    costs::adds_up(&plain.readers[0], &plain.readers[0].begin().await.unwrap(), &mut random).await;
     world.close().await;
     plain.close().await;
 }

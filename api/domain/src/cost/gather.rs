@@ -154,7 +154,9 @@ impl CostGathered {
         day_family: Option<Family>,
     ) -> Result<(), BreakdownError> {
         let snapshot = &reading.snapshot;
-        let mut buckets = Buckets::new(asked.tiles, asked.coarseness, &Breaks::default());
+        // Costs are made of whole hours: facts say no more than those.
+        let coarseness = if asked.coarseness == Coarseness::Days { Coarseness::Days } else { Coarseness::Hours };
+        let mut buckets = Buckets::new(asked.tiles, coarseness, &Breaks::default());
         let held = held_days(reading, timelines, &buckets.days, day_family).await?;
         if let Some(family) = day_family {
             let parts: Vec<Part> = std::iter::once(Part::Keys).chain(family.parts().iter().copied()).collect();

@@ -60,17 +60,12 @@ impl PriceNames {
     /// Ids of the names that prices bear, beside those that are known already.
     async fn find(snapshot: &Snapshot, cards: &[RateCard], values: &[BusinessValue], known: Self) -> Result<Self, StoreError> {
         let mut names = known;
-        let rates = || cards.iter().flat_map(|card| &card.instance_rates);
-        let places = cards.iter().flat_map(|card| card.storage_rates.iter().chain(&card.transfer_rates));
-        let instance_types = rates().map(|rate| &rate.instance_type);
-        find(snapshot, NameDimension::InstanceType, instance_types, &mut names.instance_types).await?;
-        find(snapshot, NameDimension::Region, rates().filter_map(|rate| rate.region.as_ref()), &mut names.regions).await?;
-        let locations = places.filter_map(|rate| rate.location.as_ref());
-        find(snapshot, NameDimension::StorageLocation, locations, &mut names.locations).await?;
-        let models = values.iter().filter_map(|value| value.model.as_ref());
-        find(snapshot, NameDimension::Model, models, &mut names.models).await?;
-        let applications = values.iter().filter_map(|value| value.application.as_ref());
-        find(snapshot, NameDimension::Application, applications, &mut names.applications).await?;
+        let wanted = Wanted::of(cards, values);
+        find(snapshot, NameDimension::InstanceType, wanted.instance_types, &mut names.instance_types).await?;
+        find(snapshot, NameDimension::Region, wanted.regions, &mut names.regions).await?;
+        find(snapshot, NameDimension::StorageLocation, wanted.locations, &mut names.locations).await?;
+        find(snapshot, NameDimension::Model, wanted.models, &mut names.models).await?;
+        find(snapshot, NameDimension::Application, wanted.applications, &mut names.applications).await?;
         let mut checkpoints: Vec<String> = values.iter().filter_map(|value| value.checkpoint.clone()).collect();
         checkpoints.sort_unstable();
         checkpoints.dedup();
@@ -84,14 +79,32 @@ impl PriceNames {
     }
 }
 
+/// The names that prices bear, some of them again and again.
+struct Wanted<'a> {
+    instance_types: Vec<&'a str>,
+    regions: Vec<&'a str>,
+    locations: Vec<&'a str>,
+    models: Vec<&'a str>,
+    applications: Vec<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(cards: &'a [RateCard], values: &'a [BusinessValue]) -> Self {
+        let rates = || cards.iter().flat_map(|card| &card.instance_rates);
+        let places = cards.iter().flat_map(|card| card.storage_rates.iter().chain(&card.transfer_rates));
+        Self {
+            instance_types: rates().map(|rate| rate.instance_type.as_str()).collect(),
+            regions: rates().filter_map(|rate| rate.region.as_deref()).collect(),
+            locations: places.filter_map(|rate| rate.location.as_deref()).collect(),
+            models: values.iter().filter_map(|value| value.model.as_deref()).collect(),
+            applications: values.iter().filter_map(|value| value.application.as_deref()).collect(),
+        }
+    }
+}
+
 /// Looks for the names that have no id yet.
-async fn find<'a>(
-    snapshot: &Snapshot,
-    dimension: NameDimension,
-    names: impl Iterator<Item = &'a String>,
-    ids: &mut FxHashMap<String, u32>,
-) -> Result<(), StoreError> {
-    let mut unknown: Vec<String> = names.filter(|name| !ids.contains_key(*name)).cloned().collect();
+async fn find(snapshot: &Snapshot, dimension: NameDimension, names: Vec<&str>, ids: &mut FxHashMap<String, u32>) -> Result<(), StoreError> {
+    let mut unknown: Vec<String> = names.into_iter().filter(|name| !ids.contains_key(*name)).map(str::to_owned).collect();
     unknown.sort_unstable();
     unknown.dedup();
     ids.extend(snapshot.names_called(dimension, &unknown).await?);

@@ -9,6 +9,7 @@ use plimsoll_domain::breakdown::machines::MachineQuestion;
 use plimsoll_domain::breakdown::switching::SwitchQuestion;
 use plimsoll_domain::breakdown::usage::UsageQuestion;
 use plimsoll_domain::cell::part::Part;
+use plimsoll_domain::cost::question::{CostFilter, CostOrder, CostQuestion, IdleView};
 use plimsoll_entity::value::label::Outcome;
 use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US, Step, Window};
 
@@ -44,6 +45,8 @@ pub enum Kind {
     Executions,
     ExecutionSeries(Step),
     InstanceTypes,
+    Costs(IdleView),
+    CostSeries(Step),
 }
 
 /// One question.
@@ -81,6 +84,7 @@ fn names_of(random: &mut Random, dimension: Dimension) -> Vec<String> {
         Dimension::CheckpointVersion => vec!["LORA anime 1".to_owned(), "LORA anime 2".to_owned(), "CONTROLNET depth 1".to_owned()],
         Dimension::Application => numbered("application"),
         Dimension::User => numbered("user"),
+        Dimension::Department => numbered("department"),
         Dimension::Vm => super::events::names().vms,
         Dimension::InstanceType => numbered("type"),
         Dimension::Region => numbered("region"),
@@ -106,12 +110,23 @@ pub fn question(random: &mut Random) -> Question {
         Kind::Executions,
         Kind::ExecutionSeries(step),
         Kind::InstanceTypes,
+        Kind::Costs(IdleView::Caused),
+        Kind::Costs(IdleView::Caused),
+        Kind::Costs(IdleView::Spread),
+        Kind::CostSeries(step),
     ]);
     let of_machines = matches!(kind, Kind::Activity | Kind::ActivitySeries(_) | Kind::InstanceTypes);
     let mut by: Vec<Dimension> = if of_machines { OF_MACHINES.to_vec() } else { DIMENSIONS.to_vec() };
+    if matches!(kind, Kind::Costs(_) | Kind::CostSeries(_)) {
+        by.extend([Dimension::Department, Dimension::ServiceType]);
+    }
     random.shuffle(&mut by);
-    let mut conditions: Vec<Condition> =
-        by.iter().take(random.pick(&[0, 0, 1, 1, 2])).map(|dimension| Condition::Any(*dimension, names_of(random, *dimension))).collect();
+    let mut conditions: Vec<Condition> = by
+        .iter()
+        .filter(|dimension| **dimension != Dimension::ServiceType)
+        .take(random.pick(&[0, 0, 1, 1, 2]))
+        .map(|dimension| Condition::Any(*dimension, names_of(random, *dimension)))
+        .collect();
     if !of_machines && random.chance(15) {
         conditions.push(Condition::Outcome(vec![random.pick(Outcome::ALL), Outcome::Succeeded]));
     }
@@ -158,6 +173,16 @@ async fn answer(reader: &Reader, reading: &Reading, asked: &Question, filter: &F
         Kind::ExecutionSeries(step) => {
             let asked = ExecutionQuestion { window, by, parts, limit };
             series(&reader.execution_series(reading, &asked, filter, step).await.unwrap())
+        }
+        Kind::Costs(idle) => {
+            let filter = CostFilter { filter: filter.clone(), service_types: None };
+            let asked = CostQuestion { window, by, limit, idle };
+            breakdown(&reader.cost_breakdown(reading, &asked, &filter, CostOrder::Total).await.unwrap())
+        }
+        Kind::CostSeries(step) => {
+            let filter = CostFilter { filter: filter.clone(), service_types: None };
+            let asked = CostQuestion { window, by, limit, idle: IdleView::Caused };
+            series(&reader.cost_series(reading, &asked, &filter, step).await.unwrap())
         }
         Kind::InstanceTypes => format!("{:#?}", reader.instance_types(reading, window, filter).await.unwrap()),
     }

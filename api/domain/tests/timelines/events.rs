@@ -28,6 +28,7 @@ const TYPES: u64 = 3;
 const REGIONS: u64 = 2;
 const APPLICATIONS: u64 = 2;
 const USERS: u64 = 3;
+const DEPARTMENTS: u64 = 2;
 
 /// Names of machines, types, regions and providers.
 pub struct Names {
@@ -89,7 +90,7 @@ fn execution(random: &mut Random, number: u64) -> Execution {
         caller: Caller {
             application: random.maybe(70, |random| numbered(random, "application", APPLICATIONS)),
             user: random.maybe(70, |random| numbered(random, "user", USERS)),
-            department: None,
+            department: random.maybe(60, |random| numbered(random, "department", DEPARTMENTS)),
             project: None,
         },
         vm: None,
@@ -117,6 +118,7 @@ pub fn naming(random: &mut Random) -> Vec<Event> {
         let mut execution = execution(random, number.min(3));
         execution.caller.application = Some(format!("application-{}", number % APPLICATIONS));
         execution.caller.user = Some(format!("user-{}", number % USERS));
+        execution.caller.department = Some(format!("department-{}", number % DEPARTMENTS));
         execution.outcome = Outcome::Failed;
         execution.error_type = Some(format!("Error-{}", number % ERRORS));
         Event::Execution(Box::new(execution))

@@ -6,6 +6,7 @@ use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::cell::part::{Family, Part};
 use plimsoll_domain::cell::plan::{Coarseness, DAY_HOURS};
 use plimsoll_domain::clock::{Clock, FixedClock};
+use plimsoll_domain::cost::entering::{enter_card, enter_value};
 use plimsoll_domain::ingest::IngestSink as _;
 use plimsoll_domain::ingest::event::Event;
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
@@ -84,6 +85,7 @@ pub struct World {
 pub struct Kept {
     pub hours: Vec<(i32, u32, Vec<u8>, Vec<u8>)>,
     pub days: Vec<(Family, i32, Part, Vec<u8>)>,
+    pub costs: Vec<(i32, u32, Vec<u8>)>,
 }
 
 impl Kept {
@@ -97,6 +99,10 @@ impl Kept {
             panic!("--- one kept\n{}\n--- the other\n{}", told(one), told(other));
         }
         assert_eq!(self.hours.len(), other.hours.len(), "machine-hours");
+        if let Some((one, other)) = self.costs.iter().zip(&other.costs).find(|(one, other)| one != other) {
+            panic!("--- one kept of costs\n{one:?}\n--- the other\n{other:?}");
+        }
+        assert_eq!(self.costs.len(), other.costs.len(), "hours of costs");
         if let Some((one, other)) = self.days.iter().zip(&other.days).find(|(one, other)| one != other) {
             panic!("--- one kept\n{one:?}\n--- the other\n{other:?}");
         }
@@ -139,6 +145,16 @@ impl World {
     pub async fn send(&self, events: &[Event]) {
         let written = self.writer.write((1..).zip(events.iter().cloned()).collect(), 0).await.unwrap();
         assert_eq!((written.accepted, written.duplicate), (events.len() as u64, 0), "{written:?}");
+    }
+
+    /// Enters prices that change now and then, and what executions are worth.
+    pub async fn enter_prices(&self) {
+        for card in super::costs::cards() {
+            assert!(enter_card(&self.store, &card).await.unwrap().is_empty());
+        }
+        for value in super::costs::values() {
+            assert!(enter_value(&self.store, &value).await.unwrap().is_empty());
+        }
     }
 
     /// A worker with a name of its own.
@@ -205,7 +221,16 @@ impl World {
             days.extend(cells.map(|cell| (family, cell.bucket, cell.part, cell.block)));
         }
         days.sort_by_key(|(family, day, part, _)| (*family as i16, *day, part.code()));
-        Kept { hours, days }
+        let held = snapshot.derived_day_list(DerivedKind::Cost, first, last).await.unwrap();
+        for (family, _) in Family::OF_COST_DAYS {
+            let parts: Vec<Part> = [Part::Keys].into_iter().chain(family.parts().iter().copied()).collect();
+            let cells = snapshot.cell_list(family, Grain::Day, first, last, &parts).await.unwrap();
+            let cells = cells.into_iter().filter(|cell| held.contains(&cell.bucket));
+            days.extend(cells.map(|cell| (family, cell.bucket, cell.part, cell.block)));
+        }
+        let mut costs = snapshot.cost_hour_list(from, to).await.unwrap();
+        costs.retain(|(.., block)| !block.is_empty());
+        Kept { hours, days, costs }
     }
 
     pub async fn close(self) {
