@@ -96,8 +96,11 @@ impl<'a> Timelines<'a> {
         if pricer.is_none() {
             pending.priced.clear();
         }
-        let due = pending.hours.values().chain(pending.priced.values());
-        let waiting: u64 = due.map(|hours| hours.from(0).count_before(until)).sum();
+        let count = |hours: &Hours| hours.from(0).count_before(until);
+        let mut waiting: u64 = pending.hours.values().map(count).sum();
+        let to_price: u64 = pending.priced.values().map(count).sum();
+        // Only hours that are kept are priced anew: they are counted where it may matter.
+        waiting += if to_price > BUILT_MAX as u64 { to_price.min(snapshot.machine_hour_count(until).await?) } else { to_price };
         if pending.is_cut || waiting > BUILT_MAX as u64 {
             return Err(too_many(waiting));
         }

@@ -179,6 +179,16 @@ impl Snapshot {
         rows.into_iter().map(|row| read(row).map_err(StoreError::read)).collect()
     }
 
+    /// Number of machine-hours before an hour.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn machine_hour_count(&self, before: i32) -> Result<u64, StoreError> {
+        let rows = self.rows("SELECT COUNT(*) FROM machine_hour WHERE hour < ?", vec![before.into()]).await?;
+        let count: i64 = rows.first().ok_or(StoreError::Inconsistent("count"))?.try_get_by_index(0).map_err(StoreError::read)?;
+        Ok(count.unsigned_abs())
+    }
+
     /// Days (since 1970) before `before` that have machine-hours and no derived cells that hold, the oldest first.
     ///
     /// # Errors
