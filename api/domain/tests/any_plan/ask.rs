@@ -118,7 +118,7 @@ fn value(random: &mut Random, raw: &Raw, dimension: Dimension) -> String {
         Dimension::Region => Some(numbered(random, "region", 3)),
         Dimension::Provider => Some(numbered(random, "provider", 2)),
         Dimension::ErrorType => execution.error_type.clone(),
-        Dimension::Previous | Dimension::StorageType | Dimension::StorageLocation => None,
+        Dimension::Previous | Dimension::StorageType | Dimension::StorageLocation | Dimension::ServiceType => None,
     };
     told.unwrap_or_else(|| "nobody".to_owned())
 }

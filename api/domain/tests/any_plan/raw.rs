@@ -101,7 +101,7 @@ impl Raw {
             }
             Dimension::ErrorType => execution.error_type.clone(),
             // Nobody can ask for them.
-            Dimension::Previous | Dimension::StorageType | Dimension::StorageLocation => None,
+            Dimension::Previous | Dimension::StorageType | Dimension::StorageLocation | Dimension::ServiceType => None,
         };
         one.into_iter().collect()
     }
