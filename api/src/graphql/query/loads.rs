@@ -34,7 +34,7 @@ impl LoadQuery {
         }
         let look = ctx.look_ahead();
         let parts = load_parts_asked(&[look.field("rows").field("stats"), look.field("other"), look.field("total")]);
-        let asked = LoadQuestion { window: window.into(), by: dimensions(by), parts, limit: rows_limit(limit)? };
+        let asked = LoadQuestion { window: window.into(), by: dimensions(by), parts, with_cost: false, limit: rows_limit(limit)? };
         let question = async move |reader: &Reader, reading: &Reading, filter: &Filter| {
             reader.load_breakdown(reading, &asked, filter, order_by.into()).await
         };
