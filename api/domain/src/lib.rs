@@ -2,7 +2,7 @@
 //!
 //! Who may import whom: `{concurrency, comparison, popularity, utilization, watch, cost} -> breakdown`; `ingest -> live::bus`; `live -> store`;
 //! `{ingest, breakdown, machine, storage} -> timeline -> cell -> store -> entity`; pure files import only
-//! `plimsoll_entity::value` and each other.
+//! `plimsoll_entity::value` and each other. One way back: `breakdown::loads` asks `cost::load` what its loads cost.
 
 pub mod breakdown;
 pub mod catalog;

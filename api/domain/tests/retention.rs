@@ -161,7 +161,7 @@ impl World {
         let parts = [Part::Duration, Part::Users, Part::GpuSamples, Part::GpuRatio, Part::GpuMemoryUsed].into();
         let executions = ExecutionQuestion { window, by: vec![Dimension::CheckpointVersion], parts, limit: 100 };
         let jobs = JobQuestion { window, by: vec![Dimension::User], parts: [Part::Attempts, Part::JobProcessing].into(), limit: 100 };
-        let loads = LoadQuestion { window, by: vec![Dimension::Vm], parts: Part::OF_LOADS.into(), limit: 100 };
+        let loads = LoadQuestion { window, by: vec![Dimension::Vm], parts: Part::OF_LOADS.into(), with_cost: false, limit: 100 };
         let machines = MachineQuestion { window, by: vec![Dimension::Vm], parts: [Part::Samples, Part::CpuRatio].into(), limit: 100 };
         let usage = UsageQuestion { window, by: vec![Dimension::User, Dimension::Combination], limit: 100 };
         let storage = StorageQuestion { window, by: vec![Dimension::Model], limit: 100 };

@@ -38,6 +38,9 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.provisioningBreakdown", &[ADMIN]),
     ("Query.availabilityBreakdown", &[ADMIN]),
     ("Query.storageBreakdown", &[ADMIN, FD]),
+    ("Query.costBreakdown", &[FD]),
+    ("Query.costSeries", &[FD]),
+    ("Query.roiBreakdown", &[FD]),
     ("Query.auditLog", &[ADMIN]),
     ("Query.fleetHealth", &[ADMIN]),
     ("Query.alerts", &[TD, ADMIN, FD]),
@@ -50,11 +53,14 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Mutation.alertRuleUpdate", &[ADMIN, FD]),
     ("Mutation.alertRuleDelete", &[ADMIN, FD]),
     ("Mutation.alertAcknowledge", &[ADMIN, FD]),
+    ("Execution.cost", &[FD]),
+    ("LoadStats.cost", &[FD]),
     ("Vm.utilization", &[ADMIN]),
     ("Subscription.executionMetrics", &[TD, ADMIN]),
     ("Subscription.jobUpdates", &[TD, ADMIN]),
     ("Subscription.alertUpdates", &[TD, ADMIN, FD]),
     ("Subscription.vmUtilization", &[ADMIN]),
+    ("Subscription.costMeter", &[FD]),
 ];
 
 /// Roles of which one is enough for the rules and alerts of a signal.

@@ -14,20 +14,27 @@ use super::types::filter::{ExecutionFilter, MachineFilter};
 
 /// A filter as it is asked, which a reading turns into ids.
 pub trait AskedFilter: Default + Send + 'static {
+    /// The filter by ids.
+    type Ids;
+
     /// The filter in ids of this reading; names that nobody has match nothing.
     ///
     /// # Errors
     /// BAD_USER_INPUT for a list that is too long; what the store says.
-    fn ids(self, reading: &Reading) -> impl Future<Output = Result<Filter>>;
+    fn ids(self, reading: &Reading) -> impl Future<Output = Result<Self::Ids>>;
 }
 
 impl AskedFilter for ExecutionFilter {
+    type Ids = Filter;
+
     async fn ids(self, reading: &Reading) -> Result<Filter> {
         self.resolve(reading).await
     }
 }
 
 impl AskedFilter for MachineFilter {
+    type Ids = Filter;
+
     async fn ids(self, reading: &Reading) -> Result<Filter> {
         self.resolve_machines(reading).await
     }
@@ -40,7 +47,7 @@ impl AskedFilter for MachineFilter {
 pub async fn ask<T: Send + 'static, F: AskedFilter>(
     ctx: &Context<'_>,
     filter: Option<F>,
-    question: impl AsyncFnOnce(&Reader, &Reading, &Filter) -> Result<T, BreakdownError> + Send + 'static,
+    question: impl AsyncFnOnce(&Reader, &Reading, &F::Ids) -> Result<T, BreakdownError> + Send + 'static,
 ) -> Result<T> {
     let (reader, filter) = (ctx.data::<Reader>()?.clone(), filter.unwrap_or_default());
     heavy(move || async move {

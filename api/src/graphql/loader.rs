@@ -1,5 +1,5 @@
-//! Names, versions, combinations, jobs and newest samples for fields that refer to one: from the catalog when it knows them, else in
-//! batches.
+//! Names, versions, combinations, jobs, newest samples and costs for fields that refer to one: from the catalog when it knows them,
+//! else in batches.
 //!
 //! Invariant: an id that stands in an answer is in the database; one that is not is an inconsistency, never null.
 
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_graphql::dataloader::{DataLoader, Loader};
-use async_graphql::{Context, Result};
+use async_graphql::{Context, Error, Result};
 use plimsoll_domain::breakdown::BreakdownError;
 use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::catalog::{Checkpoint, CheckpointVersion, Combination, ModelVersion};
@@ -17,7 +17,8 @@ use plimsoll_domain::utilization::{self, OfGpus, Utilization};
 use plimsoll_domain::watch::rule::Rule;
 use uuid::Uuid;
 
-use super::error::{internal, of_shared};
+use super::error::{internal, of_breakdown, of_shared, of_store};
+use super::heavy::heavy;
 
 /// Loads what the catalog does not hold.
 #[derive(Clone, Debug)]
@@ -166,4 +167,33 @@ impl Loader<UtilizationOf> for CatalogLoader {
 /// The newest sample of a machine; none where it has sent none.
 pub async fn utilization(ctx: &Context<'_>, vm: u32, of_gpus: OfGpus) -> Result<Option<Arc<Utilization>>> {
     ctx.data::<DataLoader<CatalogLoader>>()?.load_one(UtilizationOf(vm, of_gpus)).await.map_err(of_shared)
+}
+
+/// What an execution costs, by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CostOf(pub Uuid);
+
+impl Loader<CostOf> for CatalogLoader {
+    /// Nano-units.
+    type Value = i128;
+    type Error = Error;
+
+    async fn load(&self, keys: &[CostOf]) -> Result<HashMap<CostOf, i128>, Self::Error> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (reader, ids) = (self.0.clone(), keys.iter().map(|key| key.0).collect::<Vec<Uuid>>());
+        // Hours are built for it.
+        let costs = heavy(move || async move {
+            let reading = reader.begin().await.map_err(of_store)?;
+            reader.execution_cost_list(&reading, &ids).await.map_err(of_breakdown)
+        })
+        .await?;
+        Ok(costs.into_iter().map(|(id, nanos)| (CostOf(id), nanos)).collect())
+    }
+}
+
+/// What an execution costs in nano-units; none where no priced machine carried it.
+pub async fn execution_cost(ctx: &Context<'_>, id: Uuid) -> Result<Option<i128>> {
+    ctx.data::<DataLoader<CatalogLoader>>()?.load_one(CostOf(id)).await
 }

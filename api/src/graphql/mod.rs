@@ -24,6 +24,7 @@ use mutation::{Mutation, Writing};
 use query::alerts::AlertQuery;
 use query::comparisons::ComparisonQuery;
 use query::concurrency::ConcurrencyQuery;
+use query::costs::CostQuery;
 use query::executions::ExecutionQuery;
 use query::jobs::JobQuery;
 use query::lists::ListQuery;
@@ -36,6 +37,7 @@ use query::storage::StorageQuery;
 use query::timelines::TimelineQuery;
 use subscription::Subscription;
 use subscription::live::Live;
+use types::money::Currency;
 
 /// Deeper than the gate's depth, so that the gate's limit is the one that is met.
 const RECURSION_MAX: usize = 64;
@@ -57,6 +59,7 @@ pub struct Query(
     ListQuery,
     AlertQuery,
     PriceQuery,
+    CostQuery,
 );
 
 /// The schema.
@@ -73,7 +76,9 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
 /// The schema over a reader of figures, what live subscriptions share and what changes need.
 #[must_use]
 pub fn schema(reader: Reader, live: Live, writing: Writing, config: ServiceConfig) -> PlimsollSchema {
-    builder().data(DataLoader::new(CatalogLoader(reader.clone()), tokio::spawn)).data(reader).data(live).data(writing).data(config).finish()
+    let loader = DataLoader::new(CatalogLoader(reader.clone()), tokio::spawn);
+    let currency = Currency(config.currency.as_str().into());
+    builder().data(loader).data(reader).data(live).data(writing).data(currency).data(config).finish()
 }
 
 /// The schema as text, sorted: what `schema.graphql` holds.

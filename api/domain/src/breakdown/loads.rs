@@ -1,11 +1,12 @@
 //! Breakdowns of loads, and their figures.
 //!
 //! Invariant: a load counts once in each figure, whether it failed or not; what is unknown of it counts in none (see `Fact` of
-//! [`LoadFact`](crate::store::LoadFact)). Must not know: GraphQL, what loads cost.
+//! [`LoadFact`](crate::store::LoadFact)). What loads cost is `cost::load`'s. Must not know: GraphQL.
 
 use std::collections::BTreeSet;
 
 use plimsoll_entity::value::time::{SECOND_US, Window};
+use rustc_hash::FxHashMap;
 
 use super::BreakdownError;
 use super::dimension::Dimension;
@@ -15,6 +16,7 @@ use super::filter::Filter;
 use super::gather::{Gathered, Gathering};
 use super::table;
 use crate::cell::part::{Family, KeyColumn, Part};
+use crate::cost::load::{LoadCostSums, load_costs};
 
 /// What rows are ordered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub struct LoadQuestion {
     pub by: Vec<Dimension>,
     /// Parts of the figures that are wanted.
     pub parts: BTreeSet<Part>,
+    /// Whether what they cost is wanted.
+    pub with_cost: bool,
     /// Rows at most.
     pub limit: usize,
 }
@@ -82,6 +86,8 @@ pub struct LoadFigures {
     pub miss_duration: Option<Distribution>,
     /// Bytes of the cache misses over the time that they took, of those whose bytes are known; none without any such time.
     pub throughput_bytes_per_second: Option<f64>,
+    /// What they cost.
+    pub cost: Option<LoadCostSums>,
 }
 
 impl LoadFigures {
@@ -130,7 +136,15 @@ pub fn load_figures(gathered: &Gathered, atoms: &[u32]) -> LoadFigures {
         hit_duration: distribution_of(gathered, Part::HitDuration, atoms),
         miss_duration: distribution_of(gathered, Part::MissDuration, atoms),
         throughput_bytes_per_second: ratio(sum(Part::MissSize) as f64, sum(Part::SizedMissTime) as f64 / SECOND_US as f64),
+        cost: None,
     }
+}
+
+/// The sum over some atoms of what their loads cost.
+fn cost_of(costs: &FxHashMap<u32, LoadCostSums>, atoms: &[u32]) -> LoadCostSums {
+    let mut sums = LoadCostSums::default();
+    atoms.iter().filter_map(|atom| costs.get(atom)).for_each(|more| sums.add(more));
+    sums
 }
 
 /// The cheapest family of loads that holds what is asked about.
@@ -158,10 +172,13 @@ impl Reader {
         let gathering = Gathering { tiles: &[asked.window], by: &asked.by, filter, parts: &parts, coarseness: self.coarseness };
         let mut gathered = Gathered::default();
         gathered.read(reading.sources(), &gathering, Some(family_for(&asked.by, filter))).await?;
+        let costs = if asked.with_cost { Some(load_costs(reading, &gathering, &mut gathered).await?) } else { None };
         let mut rows = table::rows(&gathered.atoms, &asked.by, &gathered.combinations);
         rows.iter_mut().for_each(|row| row.value = order.value(&gathered, &row.atoms));
         let table = table::order(reading.sources(), &asked.by, rows, asked.limit).await?;
-        Ok(Breakdown::of(reading, asked.window, &asked.by, &table, gathered.atoms.len(), |atoms| load_figures(&gathered, atoms)))
+        let figures =
+            |atoms: &[u32]| LoadFigures { cost: costs.as_ref().map(|costs| cost_of(costs, atoms)), ..load_figures(&gathered, atoms) };
+        Ok(Breakdown::of(reading, asked.window, &asked.by, &table, gathered.atoms.len(), figures))
     }
 }
 
@@ -177,6 +194,14 @@ mod tests {
         assert_eq!((none.clone(), none.hit_ratio(), none.cache_misses()), (LoadFigures::default(), None, 0));
         let some = LoadFigures { loads: 4, cache_hits: 3, ..none };
         assert_eq!((some.hit_ratio(), some.cache_misses()), (Some(0.75), 1));
+    }
+
+    #[test]
+    fn the_cost_of_a_row_is_that_of_its_atoms() {
+        let of = |compute| LoadCostSums { compute, transfer: 1, compute_known: 1, known: 1 };
+        let costs = FxHashMap::from_iter([(0, of(5)), (2, of(7))]);
+        assert_eq!(cost_of(&costs, &[0, 1, 2]), LoadCostSums { compute: 12, transfer: 2, compute_known: 2, known: 2 });
+        assert_eq!(cost_of(&costs, &[1]), LoadCostSums::default());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What everything costs, to the nano-unit: prices, the bill of machine-hours and its parts, storage, transfer, value.
 //!
-//! `card` (what a person enters), `rate` (which price holds), `price` (one machine-hour), `split` (shares of a part) and `figures` are
-//! pure; `entering` keeps prices, `prices` knows those of a snapshot; the timeline worker keeps what `price` gives; `gather` reads it,
-//! `question` answers. One sweep, one truth: the parts are those of the timeline (contract, "Money").
+//! `card` (what a person enters), `rate` (which price holds), `price` (one machine-hour), `split` (shares of a part), `figures`, `value`
+//! (what is worth its cost) and `meter` (the hour that is running) are pure; `entering` keeps prices, `prices` knows those of a snapshot;
+//! the timeline worker keeps what `price` gives; `gather` reads it, `question` answers, `execution`, `load` and `roi` do so for single
+//! executions, for loads, and for cost beside value. One sweep, one truth: the parts are those of the timeline (contract, "Money").
 //! Invariant: parts add up to the bill, rows to the total, whatever the dimensions. Must not know: GraphQL, HTTP, roles.
 
 pub mod card;
@@ -11,9 +12,13 @@ pub mod execution;
 pub mod facts;
 pub mod figures;
 pub mod gather;
+pub mod load;
+pub mod meter;
 pub mod price;
 pub mod prices;
 pub mod question;
 pub mod rate;
+pub mod roi;
 pub mod split;
 pub mod storage;
+pub mod value;

@@ -108,7 +108,7 @@ async fn execution_figures(
 
 async fn hit_ratios(reader: &Reader, reading: &Reading, by: &[Dimension]) -> Result<Vec<(Subject, f64)>, BreakdownError> {
     let parts = BTreeSet::from([Part::Loads, Part::CacheHits]);
-    let asked = LoadQuestion { window: window(reading), by: by.to_vec(), parts, limit: SUBJECTS_MAX };
+    let asked = LoadQuestion { window: window(reading), by: by.to_vec(), parts, with_cost: false, limit: SUBJECTS_MAX };
     let found = reader.load_breakdown(reading, &asked, &Filter::default(), LoadOrder::Loads).await?;
     let (keys, figures): (Vec<RowKey>, Vec<_>) = found.rows.into_iter().unzip();
     let subjects = subjects(reading, by, &keys, "all loads").await?;

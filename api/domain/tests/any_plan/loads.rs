@@ -146,7 +146,7 @@ pub async fn ask(readers: &Readers, reading: &Reading, directory: &Directory, ra
             Window::of(at.0, at.0 + random.pick(&[1, MINUTE_US, HOUR_US]))
         }
     };
-    let asked = LoadQuestion { window, by, parts, limit: random.pick(&[0, 1, 2, 3, 5, 10_000, 10_000]) };
+    let asked = LoadQuestion { window, by, parts, with_cost: false, limit: random.pick(&[0, 1, 2, 3, 5, 10_000, 10_000]) };
     let (order, conditions) = (random.pick(&ORDERS), conditions(random, hints));
     let what = format!("loads {asked:?} {order:?} {conditions:?}");
     let filter = directory.filter(&conditions);

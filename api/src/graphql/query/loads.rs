@@ -8,7 +8,7 @@ use plimsoll_domain::breakdown::loads::LoadQuestion;
 use crate::graphql::ask::{ask, dimensions};
 use crate::graphql::guard;
 use crate::graphql::heavy::rows_limit;
-use crate::graphql::types::load::{LoadBreakdown, LoadDimension, LoadFilter, LoadOrder, load_parts_asked};
+use crate::graphql::types::load::{LoadBreakdown, LoadDimension, LoadFilter, LoadOrder, is_cost_asked, load_parts_asked};
 use crate::graphql::types::window::TimeWindowInput;
 
 /// Root fields about loads.
@@ -33,8 +33,9 @@ impl LoadQuery {
             return Ok(None);
         }
         let look = ctx.look_ahead();
-        let parts = load_parts_asked(&[look.field("rows").field("stats"), look.field("other"), look.field("total")]);
-        let asked = LoadQuestion { window: window.into(), by: dimensions(by), parts, limit: rows_limit(limit)? };
+        let stats = [look.field("rows").field("stats"), look.field("other"), look.field("total")];
+        let (parts, with_cost) = (load_parts_asked(&stats), is_cost_asked(ctx, &stats));
+        let asked = LoadQuestion { window: window.into(), by: dimensions(by), parts, with_cost, limit: rows_limit(limit)? };
         let question = async move |reader: &Reader, reading: &Reading, filter: &Filter| {
             reader.load_breakdown(reading, &asked, filter, order_by.into()).await
         };

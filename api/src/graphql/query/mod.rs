@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod comparisons;
 pub mod concurrency;
+pub mod costs;
 pub mod executions;
 pub mod jobs;
 pub mod lists;

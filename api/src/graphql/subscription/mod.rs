@@ -4,6 +4,7 @@
 //! caller only the roles. Must not know: what carries it.
 
 pub mod alert_updates;
+pub mod cost_meter;
 pub mod execution_metrics;
 pub mod following;
 pub mod job_updates;
@@ -15,6 +16,7 @@ use async_graphql::{MergedSubscription, Result};
 
 use super::error::bad_input;
 use alert_updates::AlertSubscription;
+use cost_meter::CostSubscription;
 use execution_metrics::ExecutionSubscription;
 use job_updates::JobSubscription;
 use vm_utilization::MachineSubscription;
@@ -27,7 +29,7 @@ pub const INTERVAL_MS_MAX: i32 = 60_000;
 /// What can be subscribed to.
 #[derive(MergedSubscription, Default)]
 #[graphql(name = "Subscription")]
-pub struct Subscription(ExecutionSubscription, JobSubscription, MachineSubscription, AlertSubscription);
+pub struct Subscription(ExecutionSubscription, JobSubscription, MachineSubscription, AlertSubscription, CostSubscription);
 
 /// An `intervalMs`, in microseconds.
 ///

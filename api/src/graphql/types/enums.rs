@@ -51,6 +51,18 @@ pub enum StorageType {
     ObjectStore,
 }
 
+/// What a cost is for.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+#[graphql(remote = "label::ServiceType")]
+pub enum ServiceType {
+    /// Machines.
+    Compute,
+    /// Bytes that lie.
+    Storage,
+    /// Bytes that move.
+    Transfer,
+}
+
 /// State of a job.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
 #[graphql(remote = "label::JobState")]

@@ -10,10 +10,12 @@ use plimsoll_entity::value::time::Instant;
 use super::enums::Outcome;
 use super::id::NodeKind;
 use super::job::Job;
+use super::money::Money;
 use super::name::{Application, Combination, Department, Project, User};
 use super::vm::Vm;
 use crate::graphql::connection::PageInfo;
 use crate::graphql::error::internal;
+use crate::graphql::guard;
 use crate::graphql::loader::{self, CatalogLoader, JobKey};
 use crate::graphql::scalar::{DateTime, UInt53};
 
@@ -147,6 +149,15 @@ impl Execution {
     /// Peak GPU memory in bytes; null when not told.
     async fn gpu_memory_peak_bytes(&self) -> Option<UInt53> {
         bytes(self.0.gpu_memory_peak_bytes)
+    }
+
+    /// Its share of the machine's bill: what its load, init and inference cost, without idle time. Null when no held machine with a rate carried it, and without the role.
+    #[graphql(directive = guard::requires::apply(guard::required("Execution.cost")))]
+    async fn cost(&self, ctx: &Context<'_>) -> Result<Option<Money>> {
+        if !guard::allows(ctx, "Execution.cost") {
+            return Ok(None);
+        }
+        Ok(loader::execution_cost(ctx, self.0.id).await?.map(Money))
     }
 }
 

@@ -8,7 +8,7 @@ use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::breakdown::executions::RowKey;
 use plimsoll_entity::value::label;
 
-use super::enums::StorageType;
+use super::enums::{ServiceType, StorageType};
 use super::name::{Application, Checkpoint, CheckpointVersion, Combination, Department, Model, ModelVersion, Project, User};
 use super::vm::{InstanceType, Vm};
 use crate::graphql::loader;
@@ -128,5 +128,11 @@ impl BreakdownKey {
     /// Error type; null when not asked for or for what has none.
     async fn error_type(&self, ctx: &Context<'_>) -> Result<Option<Arc<str>>> {
         self.name(ctx, Dimension::ErrorType).await
+    }
+
+    /// Whether it is a cost of machines, of bytes that lie or of bytes that move; null when not asked for.
+    async fn service_type(&self) -> Option<ServiceType> {
+        let code = i16::try_from(self.of(Dimension::ServiceType)?).ok()? - 1;
+        label::ServiceType::from_code(code).map(ServiceType::from)
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use async_graphql::{Enum, InputObject, Lookahead, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, InputObject, Lookahead, Object, Result, SimpleObject};
 use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::breakdown::executions::{Breakdown, Reading, RowKey};
 use plimsoll_domain::breakdown::filter::Filter;
 use plimsoll_domain::breakdown::loads::{self, LoadFigures};
 use plimsoll_domain::cell::part::{KeyColumn, Part};
+use plimsoll_domain::cost::load::LoadCostSums;
 use plimsoll_domain::store::NameDimension;
 use plimsoll_entity::value::label;
 
@@ -15,8 +16,10 @@ use super::enums::StorageType;
 use super::execution_stats::Distribution;
 use super::filter::{CheckpointInput, CheckpointVersionInput, ExecutionFilter, check, names};
 use super::key::BreakdownKey;
+use super::money::Money;
 use super::window::TimeWindow;
 use crate::graphql::ask::AskedFilter;
+use crate::graphql::guard;
 use crate::graphql::scalar::{DateTime, UInt53};
 
 /// What loads can be broken down by. In every `by`: at most 4 dimensions, none twice.
@@ -93,6 +96,8 @@ pub struct LoadFilter {
 }
 
 impl AskedFilter for LoadFilter {
+    type Ids = Filter;
+
     async fn ids(self, reading: &Reading) -> Result<Filter> {
         check("filter.storageTypes", self.storage_types.as_ref())?;
         let location = "filter.storageLocations";
@@ -193,6 +198,48 @@ impl LoadStats {
     async fn throughput_bytes_per_second(&self) -> Option<f64> {
         self.0.throughput_bytes_per_second
     }
+
+    /// GPU time spent loading plus transfer charges. Null when neither is known for any load of the row, and without the role.
+    #[graphql(directive = guard::requires::apply(guard::required("LoadStats.cost")))]
+    async fn cost(&self, ctx: &Context<'_>) -> Option<LoadCost> {
+        if !guard::allows(ctx, "LoadStats.cost") {
+            return None;
+        }
+        self.0.cost.filter(LoadCostSums::is_known).map(LoadCost)
+    }
+}
+
+/// What loads cost, in nano-units.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadCost(LoadCostSums);
+
+/// What loads cost, a view beside the bill: total = compute + transfer.
+#[Object]
+impl LoadCost {
+    /// compute + transfer.
+    async fn total(&self) -> Money {
+        Money(self.0.total())
+    }
+
+    /// Duration x hourly rate of the machine when the load finished / its slots, half up, of the loads whose machine had a rate.
+    async fn compute(&self) -> Money {
+        Money(self.0.compute)
+    }
+
+    /// What the bill charges for the bytes of the cache misses.
+    async fn transfer(&self) -> Money {
+        Money(self.0.transfer)
+    }
+
+    /// Total / loads of which either is known, half up.
+    async fn per_load(&self) -> Option<Money> {
+        self.0.per_load().map(Money)
+    }
+}
+
+/// Whether what loads cost is asked of `stats` objects, and the caller may read it: for others it is not worked out.
+pub fn is_cost_asked(ctx: &Context<'_>, stats: &[Lookahead<'_>]) -> bool {
+    stats.iter().any(|stats| stats.field("cost").exists()) && guard::demand(ctx, "LoadStats.cost").is_ok()
 }
 
 /// The parts that the fields asked of `stats` objects need.

@@ -60,6 +60,8 @@ pub struct StorageFilter {
 }
 
 impl AskedFilter for StorageFilter {
+    type Ids = Filter;
+
     async fn ids(self, reading: &Reading) -> Result<Filter> {
         let same = LoadFilter {
             models: self.models,
