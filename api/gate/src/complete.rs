@@ -23,7 +23,7 @@ use crate::schema::Schema;
 pub struct Answer {
     /// `None` where nothing was run.
     pub data: Option<Value>,
-    /// At most [`Limits::errors_per_answer`], each with a code.
+    /// At most [`Limits::errors_per_answer`] and one for each root field, each with a code.
     pub errors: Vec<ServerError>,
 }
 
@@ -93,11 +93,17 @@ pub(crate) fn complete(
     if !(Completer { schema }).object(&mut response.data, shape, failed.as_ref()) {
         response.data = Value::Null;
     }
-    let dropped = response.errors.len().saturating_sub(limits.errors_per_answer);
+    let told = response.errors.len();
+    let mut left = limits.errors_per_answer;
     let mut errors: Vec<_> = response.errors.into_iter().map(|error| presentable(error, limits, next_error_id)).collect();
-    if dropped > 0 {
-        tracing::info!(dropped, "left errors out of an answer");
-        errors.truncate(limits.errors_per_answer);
+    // A root field that failed always says so: there are few of them, and a client asks by alias why each is null.
+    errors.retain(|error| {
+        let fits = left > 0;
+        left = left.saturating_sub(1);
+        fits || error.path.len() == 1
+    });
+    if errors.len() < told {
+        tracing::info!(dropped = told - errors.len(), "left errors out of an answer");
     }
     Answer { data: Some(response.data), errors }
 }

@@ -1,9 +1,16 @@
 //! Work that takes a core for a while runs off the threads that serve requests.
 
 use async_graphql::Result;
+use tokio::sync::Semaphore;
 
 use super::error::{bad_input, internal};
 use plimsoll_domain::breakdown::ROWS_MAX;
+
+/// Pieces of work at the same time; the others wait for their turn, as long as a question may take. Fewer than connections to read by,
+/// so that what waits holds none, and a lookup finds one.
+const WORK_AT_ONCE: usize = 5;
+
+static TURNS: Semaphore = Semaphore::const_new(WORK_AT_ONCE);
 
 /// Runs work to its end on a thread where it may compute for as long as it needs. The future is made there and stays there.
 ///
@@ -11,6 +18,7 @@ use plimsoll_domain::breakdown::ROWS_MAX;
 /// What the work says; INTERNAL when it panicked.
 pub async fn heavy<T: Send + 'static, F: Future<Output = Result<T>>>(work: impl FnOnce() -> F + Send + 'static) -> Result<T> {
     let runtime = tokio::runtime::Handle::current();
+    let _turn = TURNS.acquire().await.map_err(internal)?;
     tokio::task::spawn_blocking(move || runtime.block_on(work())).await.map_err(internal)?
 }
 

@@ -172,7 +172,7 @@ impl Reader {
         let gathering = Gathering { tiles: &[asked.window], by: &asked.by, filter, parts: &parts, coarseness: self.coarseness };
         let mut gathered = Gathered::default();
         gathered.read(reading.sources(), &gathering, Some(family_for(&asked.by, filter))).await?;
-        let costs = if asked.with_cost { Some(load_costs(reading, &gathering, &mut gathered).await?) } else { None };
+        let costs = if asked.with_cost { Some(load_costs(self, reading, &gathering, &mut gathered).await?) } else { None };
         let mut rows = table::rows(&gathered.atoms, &asked.by, &gathered.combinations);
         rows.iter_mut().for_each(|row| row.value = order.value(&gathered, &row.atoms));
         let table = table::order(reading.sources(), &asked.by, rows, asked.limit).await?;

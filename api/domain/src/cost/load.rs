@@ -3,12 +3,24 @@
 //! Invariant: an amount that is unknown of a load is in no sum; a load of which neither is known counts in no average (contract,
 //! "Money", 10). Must not know: GraphQL.
 
+use futures_util::TryStreamExt as _;
 use plimsoll_entity::value::money::divide;
+use plimsoll_entity::value::time::{DAY_US, Instant, Window};
 use rustc_hash::FxHashMap;
 
+use super::facts::LoadCostFact;
+use super::price::Pricing;
 use crate::breakdown::BreakdownError;
-use crate::breakdown::executions::Reading;
-use crate::breakdown::gather::{Gathered, Gathering};
+use crate::breakdown::executions::{Reader, Reading};
+use crate::breakdown::gather::{Buckets, Gathered, Gathering, chunk_of, runs, wanted};
+use crate::breakdown::timelines::Timelines;
+use crate::catalog::ById;
+use crate::cell::block::unpack;
+use crate::cell::column::Column;
+use crate::cell::part::{Family, Part};
+use crate::cell::plan::{Breaks, DAY_HOURS};
+use crate::store::{DerivedKind, Grain, HOURS_PER_READ, LoadFact, StoreError};
+use crate::timeline::carry::block_of;
 
 /// What loads cost. Amounts in nano-units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,12 +69,68 @@ impl LoadCostSums {
 /// # Errors
 /// [`BreakdownError`] when the answer would be too large or the store fails.
 pub(crate) async fn load_costs(
+    reader: &Reader,
     reading: &Reading,
     asked: &Gathering<'_>,
     gathered: &mut Gathered,
 ) -> Result<FxHashMap<u32, LoadCostSums>, BreakdownError> {
-    let _ = (reading, asked, gathered);
-    Err(BreakdownError::Limit("costs are not read yet".to_owned()))
+    let (Some(first), Some(last)) = (asked.tiles.first(), asked.tiles.last()) else { return Ok(FxHashMap::default()) };
+    let whole = Window { start: first.start, end: last.end };
+    let prices = reader.prices.prices(&reading.snapshot).await?;
+    let timelines = Timelines::with_costs(reading, &prices, whole.end).await?;
+    let costs = Gathering { parts: &Part::OF_LOAD_COSTS, ..asked.clone() };
+    costs.parts.iter().for_each(|part| {
+        gathered.columns.entry(*part).or_insert_with(|| Column::of(*part));
+    });
+    let places = asked.by.iter().any(|dimension| dimension.is_place()) || asked.filter.asks_place();
+    let breaks = if places { reading.fleet.breaks(whole) } else { Breaks::default() };
+    let mut buckets = Buckets::new(asked.tiles, asked.coarseness, &breaks);
+    let made = timelines.cost_days_made();
+    let (from, to) = (whole.start.day(), whole.end.day());
+    let mut held = reading.snapshot.derived_day_list(DerivedKind::Cost, from, to).await?;
+    held.retain(|day| buckets.days.contains_key(day) && !made.contains(day));
+    for (from, to) in runs(held.iter().copied(), chunk_of(Family::LoadCost)) {
+        let blocks = reading.snapshot.cell_list(Family::LoadCost, Grain::Day, from, to, &wanted(Family::LoadCost, costs.parts)).await?;
+        for day in blocks.chunk_by(|a, b| a.bucket == b.bucket) {
+            let place = (buckets.days[&day[0].bucket], Instant(i64::from(day[0].bucket) * DAY_US));
+            let parts: Vec<(Part, &[u8])> = day.iter().map(|block| (block.part, block.block.as_slice())).collect();
+            gathered.add_block(reading.sources(), &costs, Family::LoadCost, &parts, |_| Some(place)).await?;
+        }
+    }
+    let rest = buckets.days.iter().filter(|(day, _)| !held.contains(day));
+    buckets.hours.extend(rest.flat_map(|(day, tile)| (0..DAY_HOURS).map(move |hour| (day * DAY_HOURS + hour, *tile))));
+    for (from, to) in runs(buckets.hours.keys().copied(), HOURS_PER_READ) {
+        for (hour, block) in timelines.cost_hours(from, to + 1).await? {
+            let Some(block) = block_of(Family::LoadCost, &block).map_err(StoreError::from)? else { continue };
+            let parts = unpack(block).map_err(StoreError::from)?;
+            let place = (buckets.hours[&hour], Window::of_hour(hour).start);
+            gathered.add_block(reading.sources(), &costs, Family::LoadCost, &parts, |_| Some(place)).await?;
+        }
+    }
+    let combinations = ById::new();
+    let pricing = Pricing { prices: &prices, combinations: &combinations };
+    for (window, tile) in &buckets.facts {
+        let loads: Vec<LoadFact> = reading.snapshot.load_stream(*window).await?.try_collect().await?;
+        let facts: Vec<LoadCostFact> = loads.iter().map(|load| pricing.load(&timelines.machine(load.vm_id), load)).collect();
+        gathered.add_facts(reading.sources(), &costs, &facts, *tile).await?;
+    }
+    gathered.grow()?;
+    Ok(sums(gathered))
+}
+
+/// The sums of each atom that has any.
+fn sums(gathered: &Gathered) -> FxHashMap<u32, LoadCostSums> {
+    let amount = |part: Part, atom: u32| match gathered.columns.get(&part) {
+        Some(Column::Sums(sums)) => sums[atom as usize],
+        _ => 0,
+    };
+    let of = |atom: u32| LoadCostSums {
+        compute: amount(Part::LoadCompute, atom),
+        transfer: amount(Part::LoadTransfer, atom),
+        compute_known: amount(Part::LoadsComputed, atom) as u64,
+        known: amount(Part::LoadsKnown, atom) as u64,
+    };
+    (0..gathered.atoms.len() as u32).map(|atom| (atom, of(atom))).filter(|(_, sums)| sums.known > 0).collect()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::catalog::{ById, Combination};
 use crate::cell::fact::Fact as _;
 use crate::cell::part::{KEY_WIDTH, Key, KeyColumn, Part};
 use crate::store::LoadFact;
-use crate::timeline::apportion::apportion;
+use crate::timeline::apportion::{apportion, settle};
 use crate::timeline::facts::TimelineFact;
 use crate::timeline::hour::{HourParts, MICROSECOND_PS, MachineView, Piece};
 use crate::timeline::life::Place;
@@ -241,7 +241,7 @@ fn part_key(vm_id: u32, place: Place, owner: Option<&Key>) -> Key {
 fn bill(machine: &MachineView<'_>, stretches: &[Stretch<'_>]) -> Vec<BillPart> {
     let priced: Vec<(&Stretch<'_>, i64)> = stretches.iter().filter_map(|stretch| Some((stretch, stretch.rate?))).collect();
     let units: i128 = priced.iter().map(|(stretch, rate)| i128::from(*rate) * i128::from(stretch.window.length_us())).sum();
-    let factors = factors(&priced);
+    let (factors, divisor) = factors(&priced);
     let mut parts: Vec<(Standing, BillPart, BigInt)> = Vec::new();
     for ((stretch, _), factor) in priced.iter().zip(factors) {
         let shape = machine.fleet.shape_at(machine.vm_id, stretch.window.start);
@@ -254,7 +254,7 @@ fn bill(machine: &MachineView<'_>, stretches: &[Stretch<'_>]) -> Vec<BillPart> {
                 None => (part.slot, true, Instant(0), Uuid::nil(), part.phase),
             };
             let key = part_key(machine.vm_id, stretch.place, owner.map(|owner| &owner.key));
-            let weight = factor.as_ref().map_or_else(|| part.weight.clone(), |factor| &part.weight * factor);
+            let weight = &part.weight * &factor;
             parts.push((standing, BillPart { owner: owner.map(|owner| owner.id), phase: part.phase, key, share, amount: 0 }, weight));
         }
     }
@@ -267,19 +267,17 @@ fn bill(machine: &MachineView<'_>, stretches: &[Stretch<'_>]) -> Vec<BillPart> {
         }
         same
     });
-    let weights: Vec<&BigInt> = parts.iter().map(|(.., weight)| weight).collect();
-    let shares = apportion(divide(units, i128::from(HOUR_US)), &weights);
-    parts.into_iter().zip(shares).map(|((_, part, _), amount)| BillPart { amount, ..part }).collect()
+    let (parts, weights): (Vec<BillPart>, Vec<BigInt>) = parts.into_iter().map(|(_, part, weight)| (part, weight)).unzip();
+    let shares = settle(divide(units, i128::from(HOUR_US)), &weights, &divisor);
+    parts.into_iter().zip(shares).map(|(part, amount)| BillPart { amount, ..part }).collect()
 }
 
-/// What the weights of each stretch are multiplied with, so that they can be compared: rate / slots, in one unit. None: with one.
-fn factors(priced: &[(&Stretch<'_>, i64)]) -> Vec<Option<BigInt>> {
-    if priced.len() < 2 {
-        return vec![None; priced.len()];
-    }
+/// What the weights of each stretch are multiplied with, and what that is divided by, to be nano-units: rate / (denominator x slots x hour).
+fn factors(priced: &[(&Stretch<'_>, i64)]) -> (Vec<BigInt>, BigInt) {
     let unit = |stretch: &Stretch<'_>| &stretch.swept.denominator * stretch.slots.max(1);
     let common = priced.iter().fold(BigInt::from(1), |common, (stretch, _)| common.lcm(&unit(stretch)));
-    priced.iter().map(|(stretch, rate)| Some(&common / unit(stretch) * *rate)).collect()
+    let factors = priced.iter().map(|(stretch, rate)| &common / unit(stretch) * *rate).collect();
+    (factors, common * HOUR_US)
 }
 
 /// Amounts by key, as they are added up.

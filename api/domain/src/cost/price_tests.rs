@@ -285,8 +285,21 @@ fn brute_force(fleet: &Fleet, runs: &[Run], prices: &Prices) -> BTreeMap<(u32, b
         }
     }
     let total = i128::try_from((bill * 2 + HOUR_US) / (2 * HOUR_US)).unwrap();
-    let shares = apportion(total, &weights.values().collect::<Vec<_>>());
-    weights.into_keys().zip(shares).collect()
+    // Two slots share the machine.
+    let divisor = units * 2 * HOUR_US;
+    let mut shares: Vec<(BigInt, usize, i128)> = Vec::new();
+    for (place, weight) in weights.values().enumerate() {
+        let floor = weight / &divisor;
+        shares.push((weight - &floor * &divisor, place, i128::try_from(floor).unwrap()));
+    }
+    let mut left = total - shares.iter().map(|share| share.2).sum::<i128>();
+    shares.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    for share in &mut shares {
+        share.2 += i128::from(left > 0);
+        left -= 1;
+    }
+    shares.sort_by_key(|share| share.1);
+    weights.into_keys().zip(shares.into_iter().map(|share| share.2)).collect()
 }
 
 /// States by minute; the machine runs from 0 on.

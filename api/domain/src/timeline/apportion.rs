@@ -15,10 +15,18 @@ pub fn apportion(total: i128, weights: &[&BigInt]) -> Vec<i128> {
         shares.first_mut().into_iter().for_each(|first| *first = total);
         return shares;
     }
+    let exact: Vec<BigInt> = weights.iter().map(|weight| *weight * total).collect();
+    settle(total, &exact, &sum)
+}
+
+/// Rounds exact amounts (`weights` over `divisor`, which come to `total` but for its rounding) down; what is left of `total` goes, one
+/// each, to the largest remainders; equal ones in the order in which they stand.
+#[must_use]
+pub fn settle(total: i128, weights: &[BigInt], divisor: &BigInt) -> Vec<i128> {
     let mut shares = Vec::with_capacity(weights.len());
     let mut remainders = Vec::with_capacity(weights.len());
     for (place, weight) in weights.iter().enumerate() {
-        let (share, remainder) = (BigInt::from(total) * *weight).div_mod_floor(&sum);
+        let (share, remainder) = weight.div_mod_floor(divisor);
         // A share is at most the total, which fits.
         shares.push(i128::try_from(share).unwrap_or(total));
         remainders.push((remainder, place));
@@ -48,6 +56,13 @@ mod tests {
         assert_eq!(divided(10, &[1, 2, 4]), [1, 3, 6]);
         assert_eq!(divided(5, &[0, 0]), [5, 0]);
         assert!(divided(5, &[]).is_empty());
+    }
+
+    #[test]
+    fn amounts_are_rounded_as_they_are_and_not_as_parts_of_the_rounded_total() {
+        // 1.5, 1.4 and 0.7 come to 3.6, and that to 4.
+        let weights = [15, 14, 7].map(BigInt::from);
+        assert_eq!(settle(4, &weights, &BigInt::from(10)), [2, 1, 1]);
     }
 
     proptest! {
