@@ -19,6 +19,7 @@ fn documents() -> Vec<(&'static str, String)> {
         ("alerts", "{ alerts { nodes { id } } viewer { subject } }".to_owned()),
         ("auditLog", format!("{{ auditLog({window}) {{ nodes {{ id }} }} viewer {{ subject }} }}")),
         ("availabilityBreakdown", format!("{{ availabilityBreakdown({window}) {{ asOf }} viewer {{ subject }} }}")),
+        ("businessValues", "{ businessValues { id } viewer { subject } }".to_owned()),
         ("checkpointPopularity", format!("{{ checkpointPopularity({window}) {{ executions }} viewer {{ subject }} }}")),
         ("checkpointSwitching", format!("{{ checkpointSwitching({window}) {{ rowCount }} viewer {{ subject }} }}")),
         ("concurrencySeries", format!("{{ concurrencySeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
@@ -40,6 +41,7 @@ fn documents() -> Vec<(&'static str, String)> {
         ("machineSeries", format!("{{ machineSeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("node", r#"{ node(id: "unknown") { id } viewer { subject } }"#.to_owned()),
         ("provisioningBreakdown", format!("{{ provisioningBreakdown({window}) {{ asOf }} viewer {{ subject }} }}")),
+        ("rateCards", "{ rateCards { id } viewer { subject } }".to_owned()),
         ("serviceConfig", "{ serviceConfig { version } viewer { subject } }".to_owned()),
         ("storageBreakdown", format!("{{ storageBreakdown({window}, by: [STORAGE_TYPE]) {{ rowCount }} viewer {{ subject }} }}")),
         ("usageBreakdown", format!("{{ usageBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
@@ -59,6 +61,14 @@ fn mutations() -> Vec<(&'static str, &'static str)> {
         ),
         ("alertRuleDelete", "mutation { alertRuleDelete(id: \"none\") { userErrors { code } } }"),
         ("alertRuleUpdate", "mutation { alertRuleUpdate(id: \"none\", patch: {}) { userErrors { code } } }"),
+        (
+            "businessValueCreate",
+            "mutation { businessValueCreate(input: { perSuccess: \"-1\", currency: \"USD\", effectiveFrom: \"2026-03-01T00:00:00Z\" }) { userErrors { code } } }",
+        ),
+        (
+            "rateCardCreate",
+            "mutation { rateCardCreate(input: { currency: \"USD\", effectiveFrom: \"2026-03-01T00:00:00Z\" }) { userErrors { code } } }",
+        ),
     ]
 }
 

@@ -30,6 +30,7 @@ use query::lists::ListQuery;
 use query::loads::LoadQuery;
 use query::machine_lives::MachineLifeQuery;
 use query::machines::MachineQuery;
+use query::prices::PriceQuery;
 use query::service::{ServiceConfig, ServiceQuery};
 use query::storage::StorageQuery;
 use query::timelines::TimelineQuery;
@@ -55,6 +56,7 @@ pub struct Query(
     MachineLifeQuery,
     ListQuery,
     AlertQuery,
+    PriceQuery,
 );
 
 /// The schema.

@@ -3,6 +3,7 @@
 //! Invariant: what is written can be read back and is the same value.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use plimsoll_entity::value::money::{PriceError, decimal, parse_price};
 use plimsoll_entity::value::time::Instant;
 
 /// Largest whole number that a JSON number holds exactly.
@@ -24,6 +25,39 @@ impl ScalarType for DateTime {
 
     fn to_value(&self) -> Value {
         Value::String(self.0.to_rfc3339())
+    }
+}
+
+/// Exact decimal number as a string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decimal(pub String);
+
+impl Decimal {
+    /// An amount in nano-units.
+    #[must_use]
+    pub fn of_nanos(nanos: i128) -> Self {
+        Self(decimal(nanos))
+    }
+}
+
+/// Exact decimal number as a string, such as "12.50". Whole numbers are taken as numbers too, fractions are not: a JSON number with one is not exact.
+#[Scalar(name = "Decimal")]
+impl ScalarType for Decimal {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let text = match &value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
+            _ => return Err(InputValueError::expected_type(value)),
+        };
+        // Whether it is too small, too large or too fine is for who takes it to say.
+        match parse_price(&text) {
+            Err(PriceError::Malformed) => Err(InputValueError::custom("a decimal number in a string, such as \"12.50\"")),
+            _ => Ok(Self(text)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.clone())
     }
 }
 
@@ -59,5 +93,23 @@ impl From<u64> for UInt53 {
 impl From<usize> for UInt53 {
     fn from(value: usize) -> Self {
         Self(value as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_exact_or_refused() {
+        let read = |value: Value| Decimal::parse(value).ok().map(|decimal| decimal.0);
+        for text in ["12.50", "-0.01", "0.0000000000001", "99999999999999999999"] {
+            assert_eq!(read(Value::String(text.to_owned())).as_deref(), Some(text));
+        }
+        assert_eq!(read(Value::from(19)).as_deref(), Some("19"));
+        for odd in [Value::from(0.5), Value::from("1e3"), Value::from(""), Value::from("NaN"), Value::from(true), Value::Null] {
+            assert_eq!(read(odd.clone()), None, "{odd}");
+        }
+        assert_eq!(Decimal::of_nanos(951_300_000).to_value(), Value::from("0.9513"));
     }
 }

@@ -4,6 +4,7 @@
 //! committed. Must not know: how a change is kept.
 
 pub mod alerts;
+pub mod prices;
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use plimsoll_domain::watch::webhook_url::AllowList;
 /// What can be changed.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Mutation")]
-pub struct Mutation(alerts::AlertMutation);
+pub struct Mutation(alerts::AlertMutation, prices::PriceMutation);
 
 /// What changes need beside the store.
 #[derive(Clone)]

@@ -33,7 +33,7 @@ use crate::graphql::types::window::TimeWindowInput;
 /// Characters of a search at most.
 const SEARCH_CHARS_MAX: usize = 200;
 
-/// Something with an id that can be asked for again. Jobs are reached through their executions, alerts through their list.
+/// Something with an id that can be asked for again. Jobs are reached through their executions; alerts, rate cards and business values through their lists.
 #[derive(Interface, Clone, Debug)]
 #[graphql(field(name = "id", ty = "ID", desc = "Stable id."))]
 pub enum Node {
@@ -329,6 +329,8 @@ impl ListQuery {
             NodeKind::AuditEntry => "Query.auditLog",
             NodeKind::Alert => "Query.alerts",
             NodeKind::AlertRule => "Query.alertRules",
+            NodeKind::RateCard => "Query.rateCards",
+            NodeKind::BusinessValue => "Query.businessValues",
             _ => "Query.dimensionValues",
         };
         if !guard::allows(ctx, guarded) {
@@ -340,7 +342,7 @@ impl ListQuery {
                 None => Ok(None),
             },
             // Its fields have other types than those of executions and machines, so that one selection could not hold them all.
-            NodeKind::Job | NodeKind::Alert => Ok(None),
+            NodeKind::Job | NodeKind::Alert | NodeKind::RateCard | NodeKind::BusinessValue => Ok(None),
             NodeKind::AuditEntry => audit_entry(ctx, key).await,
             NodeKind::AlertRule => match uuid_key(key) {
                 Some(uuid) => Ok(alerts::readable_rule(ctx, uuid).await?.map(|rule| AlertRule(rule).into())),
@@ -408,7 +410,13 @@ async fn named(ctx: &Context<'_>, kind: NodeKind, key: u32) -> Result<Option<Nod
             let found = reader.catalog.combinations(&snapshot, &[key]).await.map_err(of_store)?;
             Ok(found.get(&key).map(|_| Combination(key).into()))
         }
-        NodeKind::Execution | NodeKind::Job | NodeKind::AuditEntry | NodeKind::Alert | NodeKind::AlertRule => Ok(None),
+        NodeKind::Execution
+        | NodeKind::Job
+        | NodeKind::AuditEntry
+        | NodeKind::Alert
+        | NodeKind::AlertRule
+        | NodeKind::RateCard
+        | NodeKind::BusinessValue => Ok(None),
     }
 }
 

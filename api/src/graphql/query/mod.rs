@@ -9,6 +9,7 @@ pub mod lists;
 pub mod loads;
 pub mod machine_lives;
 pub mod machines;
+pub mod prices;
 pub mod service;
 pub mod storage;
 pub mod timelines;

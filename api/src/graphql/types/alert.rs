@@ -1,6 +1,7 @@
 //! Alert rules, alerts and the health of the fleet.
 
 use async_graphql::{ComplexObject, Context, ID, InputObject, MaybeUndefined, Object, Result, SimpleObject};
+use plimsoll_domain::cost::card::{FaultKind, PriceFault};
 use plimsoll_domain::store;
 use plimsoll_domain::watch::rule::{Rule, RuleFault};
 use plimsoll_domain::watch::{health, webhook_url};
@@ -270,7 +271,7 @@ pub struct AlertRulePatch {
 pub struct UserError {
     /// Such as BAD_USER_INPUT, NOT_FOUND, FORBIDDEN, CONFLICT or LIMIT_EXCEEDED.
     pub code: String,
-    /// Where, from the argument inwards.
+    /// Where, from the argument inwards; an entry of a list by its place from 0.
     pub field: Vec<String>,
     /// Why, in one sentence.
     pub message: String,
@@ -285,6 +286,17 @@ impl UserError {
     /// What is wrong with a rule in an argument.
     pub fn of_fault(argument: &str, fault: RuleFault) -> Self {
         Self::new(plimsoll_gate::Code::BadUserInput, &[argument, fault.field], fault.message)
+    }
+
+    /// What is wrong with a price in an argument.
+    pub fn of_price_fault(argument: &str, fault: PriceFault) -> Self {
+        let code = match fault.kind {
+            FaultKind::Invalid => plimsoll_gate::Code::BadUserInput,
+            FaultKind::Conflict => plimsoll_gate::Code::Conflict,
+            FaultKind::TooMany => plimsoll_gate::Code::LimitExceeded,
+        };
+        let field = std::iter::once(argument.to_owned()).chain(fault.field).collect();
+        Self { code: code.as_str().to_owned(), field, message: fault.message }
     }
 }
 

@@ -5,7 +5,7 @@
 use async_graphql::ID;
 use uuid::Uuid;
 
-/// The types that have ids which `node` finds.
+/// The types that have ids; which of them `node` finds, it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeKind {
     /// Base model.
@@ -40,10 +40,14 @@ pub enum NodeKind {
     Alert,
     /// Alert rule.
     AlertRule,
+    /// Rate card.
+    RateCard,
+    /// Business value.
+    BusinessValue,
 }
 
 impl NodeKind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 18] = [
         Self::Model,
         Self::ModelVersion,
         Self::Checkpoint,
@@ -60,6 +64,8 @@ impl NodeKind {
         Self::AuditEntry,
         Self::Alert,
         Self::AlertRule,
+        Self::RateCard,
+        Self::BusinessValue,
     ];
 
     const fn prefix(self) -> &'static str {
@@ -80,6 +86,8 @@ impl NodeKind {
             Self::AuditEntry => "audit",
             Self::Alert => "alert",
             Self::AlertRule => "alertrule",
+            Self::RateCard => "ratecard",
+            Self::BusinessValue => "businessvalue",
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod availability;
+pub mod business_value;
 pub mod comparison;
 pub mod concurrency;
 pub mod enums;
@@ -18,6 +19,7 @@ pub mod machine_stats;
 pub mod name;
 pub mod popularity;
 pub mod provisioning;
+pub mod rate_card;
 pub mod storage;
 pub mod switching;
 pub mod usage;
