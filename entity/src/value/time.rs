@@ -44,13 +44,13 @@ impl Instant {
         if (0..=LAST_US).contains(&us) { Ok(Self(us)) } else { Err(InstantError::Range) }
     }
 
-    /// The instant as RFC 3339 in UTC with at most microseconds, such as `2026-10-01T12:00:00.5Z`.
+    /// The instant as RFC 3339 in UTC with at most microseconds, such as `2026-10-01T12:00:00.500000Z`: whole seconds or six
+    /// digits, so that texts of one instant are one.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         let at = self.to_chrono();
         let format = match self.0.rem_euclid(SECOND_US) {
             0 => SecondsFormat::Secs,
-            us if us % 1000 == 0 => SecondsFormat::Millis,
             _ => SecondsFormat::Micros,
         };
         at.to_rfc3339_opts(format, true)

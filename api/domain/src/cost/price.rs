@@ -255,7 +255,8 @@ fn bill(machine: &MachineView<'_>, stretches: &[Stretch<'_>]) -> Vec<BillPart> {
             };
             let key = part_key(machine.vm_id, stretch.place, owner.map(|owner| &owner.key));
             let weight = &part.weight * &factor;
-            parts.push((standing, BillPart { owner: owner.map(|owner| owner.id), phase: part.phase, key, share, amount: 0 }, weight));
+            let part = BillPart { owner: owner.map(|owner| owner.id), phase: part.phase, key, share, amount: 0 };
+            parts.push((standing, part, weight));
         }
     }
     // Stable: of parts that are one, the first decides on place and share.
@@ -367,29 +368,23 @@ impl<'a> Amounts<'a> {
         let among: Vec<u64> = productive.iter().map(|part| part.amount as u64).collect();
         let sum: u64 = among.iter().sum();
         // What each checkpoint version of each productive part bears: the shares of a part are split one by one.
-        let counts: Vec<usize> = productive.iter().map(|part| self.checkpoints(&part.key).len().max(1)).collect();
-        let mut borne: Vec<Vec<i128>> = counts.iter().map(|count| vec![0; *count]).collect();
-        let mut room = Vec::with_capacity(among.len());
+        let mut borne: Vec<Vec<i128>> = productive.iter().map(|part| vec![0; self.checkpoints(&part.key).len().max(1)]).collect();
+        let (mut shares, mut room) = (vec![0_u64; among.len()], Vec::with_capacity(among.len()));
         for idle in parts.iter().filter(|part| part.phase == Phase::Idle && part.amount > 0) {
             if sum == 0 {
-                let mut nobody = [0; KEY_WIDTH];
-                nobody[KeyColumn::Vm as usize] = vm_id;
-                for column in [KeyColumn::InstanceType, KeyColumn::Region, KeyColumn::Provider] {
-                    nobody[column as usize] = idle.key[column as usize];
-                }
-                self.add(&nobody, &[(SPREAD, idle.amount)]);
+                self.add(&part_of_nobody(vm_id, &idle.key), &[(SPREAD, idle.amount)]);
                 continue;
             }
-            spread(idle.amount as u64, &among, sum, &mut room, |place, share| {
-                let borne = &mut borne[place];
+            spread(idle.amount as u64, &among, sum, &mut shares, &mut room);
+            for (share, borne) in shares.iter().zip(&mut borne) {
                 match &mut borne[..] {
-                    [whole] => *whole += i128::from(share),
+                    [whole] => *whole += i128::from(*share),
                     several => {
                         let count = several.len();
-                        several.iter_mut().enumerate().for_each(|(at, borne)| *borne += even(i128::from(share), count, at));
+                        several.iter_mut().enumerate().for_each(|(place, borne)| *borne += even(i128::from(*share), count, place));
                     }
                 }
-            });
+            }
         }
         for (part, borne) in productive.iter().zip(borne) {
             self.add_borne(&part.key, &borne);
@@ -399,8 +394,8 @@ impl<'a> Amounts<'a> {
     fn add_borne(&mut self, key: &Key, borne: &[i128]) {
         let checkpoints = self.checkpoints(key);
         let mut key = *key;
-        for (at, amount) in borne.iter().enumerate().filter(|(_, amount)| **amount != 0) {
-            if let Some((version, _)) = checkpoints.get(at) {
+        for (place, amount) in borne.iter().enumerate() {
+            if let Some((version, _)) = checkpoints.get(place) {
                 key[KeyColumn::CheckpointVersion as usize] = *version;
             }
             let row = self.by_key.entry(key).or_default();
@@ -440,6 +435,16 @@ impl<'a> Amounts<'a> {
         let by_key = self.by_key.into_iter().filter(|(_, amounts)| amounts.iter().any(|amount| *amount != 0));
         by_key.map(|(key, amounts)| CostFact { at, key, amounts }).collect()
     }
+}
+
+/// The key of idle time that nobody bears: the machine, and where it was.
+fn part_of_nobody(vm_id: u32, key: &Key) -> Key {
+    let mut nobody = [0; KEY_WIDTH];
+    nobody[KeyColumn::Vm as usize] = vm_id;
+    for column in [KeyColumn::InstanceType, KeyColumn::Region, KeyColumn::Provider] {
+        nobody[column as usize] = key[column as usize];
+    }
+    nobody
 }
 
 const fn knows_department(key: &Key) -> bool {

@@ -51,28 +51,26 @@ pub const fn even(amount: i128, count: usize, place: usize) -> i128 {
 }
 
 /// Spreads an amount in proportion to others, their sum above 0: rounded down, and what is left goes, one each, to the largest
-/// remainders; equal ones in the order in which they stand. `take` is told each share above 0. `room` is working memory.
-pub fn spread(amount: u64, among: &[u64], sum: u64, room: &mut Vec<(u64, u32)>, mut take: impl FnMut(usize, u64)) {
+/// remainders; equal ones in the order in which they stand. `shares` takes what each gets; `room` is working memory.
+pub fn spread(amount: u64, among: &[u64], sum: u64, shares: &mut [u64], room: &mut Vec<(u64, u32)>) {
     room.clear();
     let mut left = amount;
-    for (place, share) in (0_u32..).zip(among) {
-        let product = u128::from(amount) * u128::from(*share);
+    for ((place, weight), share) in (0_u32..).zip(among).zip(shares.iter_mut()) {
+        let product = u128::from(amount) * u128::from(*weight);
         // Dividing 64 bits is several times faster, and mostly enough.
         let (quotient, remainder) = match u64::try_from(product) {
             Ok(product) => (product / sum, product % sum),
             Err(_) => ((product / u128::from(sum)) as u64, (product % u128::from(sum)) as u64),
         };
         left -= quotient;
-        if quotient > 0 {
-            take(place as usize, quotient);
-        }
+        *share = quotient;
         room.push((u64::MAX - remainder, place));
     }
     let left = usize::try_from(left).unwrap_or(usize::MAX).min(room.len());
     if left > 0 && left < room.len() {
         room.select_nth_unstable(left - 1);
     }
-    room[..left].iter().for_each(|(_, place)| take(*place as usize, 1));
+    room[..left].iter().for_each(|(_, place)| shares[*place as usize] += 1);
 }
 
 #[cfg(test)]
@@ -104,8 +102,9 @@ mod tests {
         fn spreading_is_apportioning(amount in 0_u64..1 << 40, among in prop::collection::vec(0_u64..1 << 40, 1..30)) {
             let sum: u64 = among.iter().sum();
             prop_assume!(sum > 0);
-            let mut shares = vec![0_i128; among.len()];
-            spread(amount, &among, sum, &mut Vec::new(), |place, share| shares[place] += i128::from(share));
+            let mut shares = vec![0; among.len()];
+            spread(amount, &among, sum, &mut shares, &mut Vec::new());
+            let shares: Vec<i128> = shares.into_iter().map(i128::from).collect();
             let weights: Vec<BigInt> = among.iter().map(|share| BigInt::from(*share)).collect();
             prop_assert_eq!(shares, apportion(i128::from(amount), &weights.iter().collect::<Vec<_>>()));
         }
