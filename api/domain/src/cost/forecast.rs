@@ -190,7 +190,10 @@ impl Reader {
         if asked.limit > FORECAST_ROWS_MAX {
             return wrong("limit", format!("a forecast has at most {FORECAST_ROWS_MAX} rows"));
         }
-        let series = self.cost_series(reading, asked, filter, Step::Day).await?;
+        let series = self.cost_series(reading, asked, filter, Step::Day).await.map_err(|error| match error {
+            BreakdownError::Question { field: "window", message } => BreakdownError::Question { field: "history", message },
+            error => error,
+        })?;
         let totals = |sums: &[CostSums]| -> Vec<i128> { sums.iter().map(CostSums::total).collect() };
         let (keys, rows): (Vec<RowKey>, Vec<Vec<i128>>) = series.rows.iter().map(|(key, sums)| (key.clone(), totals(sums))).unzip();
         let total = totals(&series.total);

@@ -16,6 +16,7 @@ use plimsoll_entity::value::time::{DAY_US, HOUR_US, Window};
 use super::figures::CostSums;
 use super::load_evidence::LoadEvidence;
 use super::rightsize::{TypeOffer, TypeUse, rightsize};
+use super::value::{RoiFigures, RoiVerdict};
 use crate::breakdown::executions::RowKey;
 
 /// Recommendations at most.
@@ -38,8 +39,6 @@ const FAILED_PERCENT_MIN: i128 = 5;
 const FAILED_MIN: u64 = 3;
 /// Cache misses at least.
 pub(super) const MISSES_MIN: u64 = 5;
-/// A combination that loses money goes when it runs less than this, per cent of all executions.
-const DEPRECATE_USAGE_PERCENT: u64 = 5;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -288,11 +287,11 @@ fn failures(evidence: &Evidence, combination: &CombinationCost) -> Option<Recomm
     evidence.recommend(RecommendationKind::FixFailures, about, sums.of_failed, &why, &operation)
 }
 
-/// What costs more than it is worth and hardly runs (contract, "Money", 13). Idle time that is cut with its machine is not saved again.
+/// What is told to be deprecated where its value is shown. Idle time that is cut with its machine is not saved again.
 fn deprecate(evidence: &Evidence, combination: &CombinationCost, idle_vms: &HashSet<u32>) -> Option<Recommendation> {
     let CombinationCost { about, sums, by_machine, .. } = combination;
     let (cost, value) = (sums.total(), sums.value()?);
-    if value >= cost || sums.executions() * 100 >= evidence.executions * DEPRECATE_USAGE_PERCENT {
+    if RoiFigures::of(sums, evidence.executions, evidence.window).verdict() != RoiVerdict::Deprecate {
         return None;
     }
     let counted: i128 = by_machine.iter().filter(|(vm, _)| idle_vms.contains(vm)).map(|(_, (_, idle))| idle).sum();
