@@ -51,7 +51,8 @@ impl MigrationTrait for Migration {
             DbBackend::Postgres => format!("'\\x{EVERYTHING}'::bytea"),
             _ => format!("x'{EVERYTHING}'"),
         };
-        execute(manager, &[&format!("INSERT INTO dirty_mark (kind, subjects) SELECT 4, {bytes} WHERE EXISTS (SELECT 1 FROM cost_hour)")]).await?;
+        execute(manager, &[&format!("INSERT INTO dirty_mark (kind, subjects) SELECT 4, {bytes} WHERE EXISTS (SELECT 1 FROM cost_hour)")])
+            .await?;
         keep_dense(manager, "cost_hour", "block").await?;
         keep_dense(manager, "cost_late", "block").await
     }

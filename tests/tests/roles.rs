@@ -24,6 +24,13 @@ fn documents() -> Vec<(&'static str, String)> {
         ("checkpointSwitching", format!("{{ checkpointSwitching({window}) {{ rowCount }} viewer {{ subject }} }}")),
         ("concurrencySeries", format!("{{ concurrencySeries({window}, step: HOUR) {{ rowCount }} viewer {{ subject }} }}")),
         ("costBreakdown", format!("{{ costBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
+        (
+            "costForecast",
+            format!(
+                "{{ costForecast(history: {{ start: \"2026-03-01T00:00:00Z\", end: \"2026-03-02T00:00:00Z\" }}, horizonDays: 1) {{ currency }} viewer {{ subject }} }}"
+            ),
+        ),
+        ("costRecommendations", format!("{{ costRecommendations({window}) {{ subject }} viewer {{ subject }} }}")),
         ("costSeries", format!("{{ costSeries({window}, step: DAY) {{ rowCount }} viewer {{ subject }} }}")),
         ("dimensionValues", "{ dimensionValues(dimension: MODEL) { nodes { id } } viewer { subject } }".to_owned()),
         ("execution", r#"{ execution(id: "x") { id } viewer { subject } }"#.to_owned()),

@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::clock::{Clock as _, CountingIds, FixedClock, IdSource, TimeOrderedIds};
+use plimsoll_domain::cost::card::{InstanceEntry, RateCard};
+use plimsoll_domain::cost::entering::enter_card;
 use plimsoll_domain::ingest::IngestSink as _;
 use plimsoll_domain::ingest::line::{ReadContext, read_line};
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
 use plimsoll_domain::live::bus::{Bus as _, LocalBus};
 use plimsoll_domain::live::ordered::Position;
 use plimsoll_domain::store::{Alert, NewestFirst, Page, Store};
+use plimsoll_domain::timeline::worker::TimelineWorker;
 use plimsoll_domain::watch::evaluator::{Evaluated, Evaluator};
 use plimsoll_domain::watch::rule::Rule;
 use plimsoll_domain::watch::rules::{acknowledge, change, make};
@@ -108,6 +111,27 @@ impl World {
     async fn alerts(&self, states: Option<&[AlertState]>) -> Vec<Alert> {
         let page: Page<NewestFirst> = Page { limit: 100, ..Page::default() };
         self.store.snapshot().await.unwrap().alert_page(Signal::ALL, states, &page).await.unwrap()
+    }
+
+    /// A price of machines of a type, from a day ago on.
+    async fn price(&self, instance_type: &str, hourly: i64) {
+        let rate = InstanceEntry { instance_type: instance_type.to_owned(), region: None, purchase_option: None, hourly };
+        let card = RateCard {
+            id: TimeOrderedIds.next_id(),
+            currency: "USD".to_owned(),
+            effective_from: Instant(NOW.0 - 86_400 * SECOND_US),
+            instance_rates: vec![rate],
+            storage_rates: Vec::new(),
+            transfer_rates: Vec::new(),
+            created_at: self.clock.now(),
+            created_by: "lou".to_owned(),
+        };
+        assert_eq!(enter_card(&self.store, &card).await.unwrap(), []);
+    }
+
+    async fn state(&self, vm: &str, instance_type: &str, state: &str) {
+        let at = self.clock.now().to_rfc3339();
+        self.send(json!({ "type": "vmState", "vm": vm, "instanceType": instance_type, "at": at, "state": state })).await;
     }
 
     async fn told(&self, after: Position) -> Vec<(String, AlertState)> {
@@ -375,6 +399,72 @@ async fn an_anomaly_tells_what_was_expected(database: Database) {
     world.end().await;
 }
 
+async fn the_bill_of_the_last_whole_hour_alerts(database: Database) {
+    let mut world = World::new(database).await;
+    world.price("h100", 2_500_000_000).await;
+    let fleet = world.rule(Signal::CostPerHour, Some(2.0), 0, &[]).await;
+    let machine = world.rule(Signal::CostPerHour, Some(1.0), 0, &[Dimension::Vm]).await;
+    let unpriced = world.rule(Signal::CostPerHour, Some(1.0), 0, &[Dimension::InstanceType]).await;
+    change(&world.store, unpriced.id, NOW, |rule| Some(Rule { detection: Detection::Below, ..rule })).await.unwrap();
+    world.state("a", "h100", "RUNNING").await;
+    world.state("b", "bare", "RUNNING").await;
+    world.pass(3_599);
+    assert_eq!(world.look().await, (0, 0), "the hour is not over");
+    world.pass(1);
+    assert_eq!(world.look().await, (2, 0));
+    let alerts = world.alerts(None).await;
+    let told = |rule: &Rule| {
+        let alert = alerts.iter().find(|alert| alert.rule_id == rule.id).unwrap();
+        (alert.subject.as_str(), alert.value, alert.summary.as_str())
+    };
+    assert_eq!(told(&fleet), ("everything", 2.5, "everything: cost per hour is 2.50, above 2.00"));
+    assert_eq!(told(&machine), ("vm=a", 2.5, "vm=a: cost per hour is 2.50, above 1.00"));
+    world.pass(600);
+    world.state("a", "h100", "TERMINATED").await;
+    world.pass(2_999);
+    assert_eq!(world.look().await, (0, 0), "what goes on counts when it is over");
+    world.pass(1);
+    // Ten minutes of the hour cost 0.42.
+    assert_eq!(world.look().await, (1, 2));
+    let alert = world.alerts(Some(&[AlertState::Firing])).await.remove(0);
+    assert_eq!((alert.rule_id, alert.subject.as_str(), alert.value), (unpriced.id, "instance_type=h100", 0.416_666_667));
+    world.end().await;
+}
+
+async fn a_fleet_that_costs_more_than_it_did_is_an_anomaly(database: Database) {
+    let mut world = World::new(database).await;
+    world.price("h100", 2_500_000_000).await;
+    let rule = world.rule(Signal::CostPerHour, None, 0, &[]).await;
+    change(&world.store, rule.id, NOW, |rule| Some(Rule { detection: Detection::Anomaly, ..rule })).await.unwrap();
+    world.state("a", "h100", "RUNNING").await;
+    let mut worker = TimelineWorker::new(world.store.clone(), TimeOrderedIds.next_id());
+    for hour in 0..4 * 24 {
+        // The bill wavers around 2.60: a second machine comes for some minutes of each hour.
+        let held_seconds = 60 * (1 + hour * 7 % 5);
+        world.state("b", "h100", "RUNNING").await;
+        world.pass(held_seconds);
+        world.state("b", "h100", "STOPPED").await;
+        world.pass(300 - held_seconds);
+        for _ in 0..12 {
+            assert_eq!(world.look().await, (0, 0), "hour {hour}");
+            world.pass(300);
+        }
+        world.pass(-300);
+        worker.run_once(world.clock.now()).await.unwrap();
+    }
+    for vm in ["c", "d", "e"] {
+        world.state(vm, "h100", "RUNNING").await;
+    }
+    world.pass(3_600);
+    for _ in 0..3 {
+        world.look().await;
+        world.pass(300);
+    }
+    let alert = world.alerts(Some(&[AlertState::Firing])).await.remove(0);
+    assert!(alert.value == 10.0 && (2.4..2.8).contains(&alert.expected.unwrap()), "{alert:?}");
+    world.end().await;
+}
+
 macro_rules! on_both {
     ($($seed:literal $case:ident $sqlite:ident $postgres:ident;)+) => {$(
         #[tokio::test(flavor = "multi_thread")]
@@ -398,6 +488,8 @@ on_both! {
     144 pages_go_both_ways_and_what_is_old_is_forgotten pages_on_sqlite pages_on_postgres;
     146 what_looks_alike_and_comes_between_is_told_apart alike_on_sqlite alike_on_postgres;
     147 a_gpu_alone_is_looked_at gpu_alone_on_sqlite gpu_alone_on_postgres;
+    148 the_bill_of_the_last_whole_hour_alerts bill_on_sqlite bill_on_postgres;
+    149 a_fleet_that_costs_more_than_it_did_is_an_anomaly dear_on_sqlite dear_on_postgres;
     145 an_anomaly_tells_what_was_expected anomaly_on_sqlite anomaly_on_postgres;
 }
 

@@ -40,6 +40,8 @@ pub const TABLE: &[(&str, &[Role])] = &[
     ("Query.storageBreakdown", &[ADMIN, FD]),
     ("Query.costBreakdown", &[FD]),
     ("Query.costSeries", &[FD]),
+    ("Query.costForecast", &[FD]),
+    ("Query.costRecommendations", &[FD]),
     ("Query.roiBreakdown", &[FD]),
     ("Query.auditLog", &[ADMIN]),
     ("Query.fleetHealth", &[ADMIN]),

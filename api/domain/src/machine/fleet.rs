@@ -112,6 +112,11 @@ impl Fleet {
         self.types.get(&id)
     }
 
+    /// Every instance type that is known, in no order.
+    pub fn instance_types(&self) -> impl Iterator<Item = (u32, &InstanceType)> {
+        self.types.iter().map(|(id, kind)| (*id, kind))
+    }
+
     /// Type, provider and region of a machine at an instant.
     #[must_use]
     pub fn place_at(&self, vm_id: u32, at: Instant) -> Place {

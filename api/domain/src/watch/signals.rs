@@ -1,13 +1,14 @@
 //! What rules look at, as one reading sees it.
 //!
 //! Of machines and GPUs it is the newest sample, while it is fresh; of executions and loads the figures of the last
-//! [`SIGNAL_WINDOW_SECONDS`] up to the reading. Invariants: what nobody knows is no observation; keys of one rule are at most
-//! [`SUBJECTS_MAX`], the busiest ones. Must not know: thresholds, what is expected.
+//! [`SIGNAL_WINDOW_SECONDS`] up to the reading; of money the bill of the last whole UTC hour. Invariants: what nobody knows is no
+//! observation; keys of one rule are at most [`SUBJECTS_MAX`], the busiest ones. Must not know: thresholds, what is expected.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use plimsoll_entity::value::label::Signal;
+use plimsoll_entity::value::money::NANOS;
 use plimsoll_entity::value::time::{Instant, SECOND_US, Window};
 
 use super::evaluation::{Observation, Subject};
@@ -20,6 +21,8 @@ use crate::breakdown::filter::Filter;
 use crate::breakdown::loads::{LoadOrder, LoadQuestion};
 use crate::breakdown::table::key_texts;
 use crate::cell::part::Part;
+use crate::cost::figures::CostSums;
+use crate::cost::question::{CostFilter, CostOrder, CostQuestion, IdleView};
 use crate::machine::availability::SILENT_INTERVALS;
 use crate::machine::presence::{LastSample, Presence, presence};
 use crate::store::{LatestGpuSample, VmSampleFact};
@@ -47,6 +50,7 @@ pub async fn observe(reader: &Reader, reading: &Reading, rules: &[Rule]) -> Resu
     let machines = if has(SignalKind::Machine) { Machines::read(reading).await? } else { Machines::default() };
     let mut executions: HashMap<&[Dimension], Rows<ExecutionFigures>> = HashMap::new();
     let mut loads: HashMap<&[Dimension], Rows<f64>> = HashMap::new();
+    let mut costs: HashMap<&[Dimension], Rows<f64>> = HashMap::new();
     for rule in rules {
         let by = rule.by.as_slice();
         match kind_of(rule.signal) {
@@ -55,6 +59,9 @@ pub async fn observe(reader: &Reader, reading: &Reading, rules: &[Rule]) -> Resu
             }
             SignalKind::Load if !loads.contains_key(by) => {
                 loads.insert(by, said(hit_ratios(reader, reading, by).await, rule)?);
+            }
+            SignalKind::Cost if !costs.contains_key(by) => {
+                costs.insert(by, said(costs_per_hour(reader, reading, by).await, rule)?);
             }
             _ => {}
         }
@@ -66,12 +73,11 @@ pub async fn observe(reader: &Reader, reading: &Reading, rules: &[Rule]) -> Resu
             let rows = executions.get(rule.by.as_slice())?.as_ref()?.iter();
             Some(rows.filter_map(|(subject, figures)| Some(seen(subject, value_of(rule.signal, figures)?))).collect())
         }
-        SignalKind::Load => {
-            let rows = loads.get(rule.by.as_slice())?.as_ref()?.iter();
-            Some(rows.map(|(subject, ratio)| seen(subject, *ratio)).collect())
+        SignalKind::Load | SignalKind::Cost => {
+            let values = if kind_of(rule.signal) == SignalKind::Load { &loads } else { &costs };
+            let rows = values.get(rule.by.as_slice())?.as_ref()?.iter();
+            Some(rows.map(|(subject, value)| seen(subject, *value)).collect())
         }
-        // What nobody has priced costs nobody knows what.
-        SignalKind::Cost => Some(Vec::new()),
     };
     Ok(rules.iter().map(of_rule).collect())
 }
@@ -113,6 +119,27 @@ async fn hit_ratios(reader: &Reader, reading: &Reading, by: &[Dimension]) -> Res
     let (keys, figures): (Vec<RowKey>, Vec<_>) = found.rows.into_iter().unzip();
     let subjects = subjects(reading, by, &keys, "all loads").await?;
     Ok(subjects.into_iter().zip(figures).filter_map(|(subject, figures)| Some((subject, figures.hit_ratio()?))).collect())
+}
+
+/// What the last whole UTC hour cost, in units of the currency: everything, idle time with what caused it.
+async fn costs_per_hour(reader: &Reader, reading: &Reading, by: &[Dimension]) -> Result<Vec<(Subject, f64)>, BreakdownError> {
+    let window = Window::of_hour(reading.snapshot.as_of.hour() - 1);
+    let asked = CostQuestion { window, by: by.to_vec(), limit: SUBJECTS_MAX, idle: IdleView::Caused };
+    let found = reader.cost_breakdown(reading, &asked, &CostFilter::default(), CostOrder::Total).await?;
+    let mut rows = found.rows;
+    if by.is_empty() && rows.is_empty() {
+        // A fleet of which nothing is held costs nothing, and that is known.
+        rows.push((RowKey { by: Arc::from([]), ids: Default::default() }, found.total));
+    }
+    let known = rows.into_iter().filter_map(|(key, sums)| Some((key, per_hour(&sums)?)));
+    let (keys, values): (Vec<RowKey>, Vec<f64>) = known.unzip();
+    Ok(subjects(reading, by, &keys, "everything").await?.into_iter().zip(values).collect())
+}
+
+/// The value of an hour's sums; none where nothing of it is priced.
+fn per_hour(sums: &CostSums) -> Option<f64> {
+    let is_known = sums.total() != 0 || sums.unpriced_ps == 0;
+    is_known.then(|| sums.total() as f64 / NANOS as f64)
 }
 
 /// The subjects of rows, such as `model=sdxl, user=kim`; what is unknown is empty.
@@ -266,6 +293,15 @@ mod tests {
         assert!(is_fresh(at(0), 1.0, at(59)) && !is_fresh(at(0), 1.0, at(60)));
         assert!(is_fresh(at(0), 60.0, at(179)) && !is_fresh(at(0), 60.0, at(180)));
         assert!(is_fresh(at(300), 1.0, at(0)), "a clock may run ahead");
+    }
+
+    #[test]
+    fn what_nobody_has_priced_costs_nobody_knows_what() {
+        let priced = CostSums { idle: 1_500_000_000, ..CostSums::default() };
+        assert_eq!(per_hour(&priced), Some(1.5));
+        assert_eq!(per_hour(&CostSums { unpriced_ps: 1, ..priced }), Some(1.5));
+        assert_eq!(per_hour(&CostSums { unpriced_ps: 1, ..CostSums::default() }), None);
+        assert_eq!(per_hour(&CostSums::default()), Some(0.0));
     }
 
     #[test]

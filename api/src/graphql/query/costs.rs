@@ -10,7 +10,9 @@ use crate::graphql::guard;
 use crate::graphql::heavy::rows_limit;
 use crate::graphql::types::cost::{CostBreakdown, CostDimension, CostFilter, CostOrder, CostSeries, IdleView};
 use crate::graphql::types::enums::Step;
+use crate::graphql::types::forecast::CostForecast;
 use crate::graphql::types::money::Currency;
+use crate::graphql::types::recommendation::CostRecommendation;
 use crate::graphql::types::roi::RoiBreakdown;
 use crate::graphql::types::window::TimeWindowInput;
 
@@ -66,6 +68,50 @@ impl CostQuery {
         };
         let series = ask(ctx, filter, question).await?;
         Ok(Some(CostSeries::of(series, step, Currency::of(ctx)?)))
+    }
+
+    /// What things are going to cost, from what they cost before; idle time is with what causes it. Null without the role.
+    #[graphql(directive = guard::requires::apply(guard::required("Query.costForecast")))]
+    async fn cost_forecast(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is learned from; widened to whole UTC hours. The forecast begins where it ends.")] history: TimeWindowInput,
+        #[graphql(desc = "Days ahead, 1 to 366.")] horizon_days: i32,
+        #[graphql(default, desc = "Dimensions, at most 4, none twice.")] by: Vec<CostDimension>,
+        #[graphql(desc = "Which costs count; null: all.")] filter: Option<CostFilter>,
+        #[graphql(default = 20, desc = "Rows at most, 0 to 200: the largest by `total` in the history.")] limit: i32,
+    ) -> Result<Option<CostForecast>> {
+        if !guard::allows(ctx, "Query.costForecast") {
+            return Ok(None);
+        }
+        let idle = question::IdleView::Caused;
+        let asked = CostQuestion { window: history.into(), by: dimensions(by), limit: rows_limit(limit)?, idle };
+        let horizon_days = usize::try_from(horizon_days).unwrap_or(0);
+        let question = async move |reader: &Reader, reading: &Reading, filter: &question::CostFilter| {
+            reader.cost_forecast(reading, &asked, filter, horizon_days).await
+        };
+        let forecast = ask(ctx, filter, question).await?;
+        Ok(Some(CostForecast::of(forecast, Currency::of(ctx)?)))
+    }
+
+    /// What would save money, by the figures of a window: the largest saving first, then by kind and subject; none for a window of which less than a day is over. Null without the role.
+    #[graphql(directive = guard::requires::apply(guard::required("Query.costRecommendations")))]
+    async fn cost_recommendations(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The figures of it count; widened to whole UTC hours.")] window: TimeWindowInput,
+        #[graphql(default = 20, desc = "Recommendations at most, 1 to 100.")] limit: i32,
+    ) -> Result<Option<Vec<CostRecommendation>>> {
+        if !guard::allows(ctx, "Query.costRecommendations") {
+            return Ok(None);
+        }
+        let (window, currency) = (window.into(), Currency::of(ctx)?.0);
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let question = async move |reader: &Reader, reading: &Reading, _: &question::CostFilter| {
+            reader.cost_recommendations(reading, window, &currency, limit).await
+        };
+        let found = ask::<_, CostFilter>(ctx, None, question).await?;
+        Ok(Some(found.into_iter().map(Into::into).collect()))
     }
 
     /// What things cost and what they are worth, by up to 4 dimensions, the most expensive first. Null without the role.

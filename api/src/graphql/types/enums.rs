@@ -288,7 +288,7 @@ pub enum Signal {
     QueueP95Ms,
     /// Cache hits over loads, 0 to 1.
     CacheHitRatio,
-    /// Cost of the current hour in the currency of the service; without prices it has no value, and such a rule finds nothing.
+    /// Cost of the last whole UTC hour in the currency of the service: machines with their idle time, storage and transfer. What no rate card prices is in no value; where nothing is priced there is none.
     CostPerHour,
 }
 
