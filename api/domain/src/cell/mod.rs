@@ -12,6 +12,7 @@ pub mod column;
 pub mod compactor;
 pub mod delta;
 pub mod fact;
+pub mod family;
 pub mod part;
 pub mod plan;
 pub mod rebuild;

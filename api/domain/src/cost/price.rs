@@ -304,6 +304,7 @@ const ATTRIBUTED: usize = place_of(Part::CostAttributed);
 const ATTRIBUTED_SPREAD: usize = place_of(Part::CostAttributedSpread);
 const VALUE: usize = place_of(Part::CostValue);
 const UNPRICED: usize = place_of(Part::UnpricedTime);
+const UNPRICED_SPREAD: usize = place_of(Part::UnpricedSpreadTime);
 const GPU_TIME: usize = place_of(Part::GpuTime);
 const CPU_TIME: usize = place_of(Part::CpuTime);
 
@@ -339,6 +340,8 @@ impl<'a> Amounts<'a> {
         for (part, ps) in stretch.swept.parts.iter().zip(apportion(held_ps, &weights)) {
             let key = part_key(vm_id, stretch.place, part.owner.as_ref().map(|owner| &owner.key));
             self.add(&key, &[(UNPRICED, ps)]);
+            let spread_to = if part.phase == Phase::Idle { part_of_nobody(vm_id, &key) } else { key };
+            self.add(&spread_to, &[(UNPRICED_SPREAD, ps)]);
         }
     }
 
