@@ -116,8 +116,8 @@ async fn serve_until_signal(config: Config, demo: bool) -> Result<(), ServeError
     // An upgrade may have days of cells to make; what is made stays made.
     let Some(store) = stop.run_until_cancelled(open_store(&config)).await else { return Ok(()) };
     let store = store?;
-    let clock = std::sync::Arc::clone(store.clock());
-    let feed = move |ingest| if demo { command::demo::feed(ingest, clock).boxed() } else { async {}.boxed() };
+    let (priced, currency) = (store.clone(), config.cost.currency.as_str().to_owned());
+    let feed = move |ingest| if demo { command::demo::feed(ingest, priced, currency).boxed() } else { async {}.boxed() };
     serve_store(config, store, listener, stop, feed).await
 }
 

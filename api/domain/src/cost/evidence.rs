@@ -260,7 +260,7 @@ impl Looking<'_> {
             for region in regions {
                 if let Some(hourly) = prices.hourly_at(at, id, *region, Some(PurchaseOption::OnDemand)) {
                     let name = names.get(&id).map_or_else(String::new, |name| name.to_string());
-                    offers.push(TypeOffer { name, instance_type_id: id, region_id: *region, facts, hourly });
+                    offers.push(TypeOffer { name, instance_type_id: id, region_id: *region, provider_id: kind.provider_id, facts, hourly });
                 }
             }
         }

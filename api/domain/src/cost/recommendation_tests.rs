@@ -142,7 +142,7 @@ fn bytes_are_cold_after_a_week() {
 
 fn offer(instance_type_id: u32, gpu_memory_gib: i64, hourly: i64) -> TypeOffer {
     let facts = TypeFacts { gpus: Some(1), gpu_memory_bytes: Some(gpu_memory_gib << 30), v_cpus: Some(8), memory_bytes: Some(64 << 30) };
-    TypeOffer { name: format!("type-{instance_type_id}"), instance_type_id, region_id: 1, facts, hourly }
+    TypeOffer { name: format!("type-{instance_type_id}"), instance_type_id, region_id: 1, provider_id: 1, facts, hourly }
 }
 
 #[test]
@@ -172,6 +172,8 @@ fn a_type_gives_way_to_the_cheapest_that_is_large_enough() {
     let unknown = TypeUse { memory_bytes_max: None, ..used.clone() };
     assert!(told(&unknown, &offers).is_none(), "nobody knows whether it is large enough");
     assert!(told(&used, &offers[1..]).is_none(), "it has no price");
+    let elsewhere: Vec<TypeOffer> = offers.iter().skip(1).map(|offer| TypeOffer { provider_id: 2, ..offer.clone() }).collect();
+    assert!(told(&used, &[&offers[..1], &elsewhere].concat()).is_none(), "another provider is another matter");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Instance types that are larger than what runs on them, and cheaper ones that are large enough. Pure.
 //!
-//! A type is large enough when it has as many GPUs, and memory of GPUs, memory and vCPUs for what was used at most, with some room. What
+//! Another type of the same provider is large enough when it has as many GPUs, and memory of GPUs, memory and vCPUs for what was used at most, with some room. What
 //! is not known of a type makes it none. How fast another GPU is nobody knows from here: the words say so. Must not know: where the
 //! figures come from, GraphQL.
 
@@ -39,6 +39,8 @@ pub struct TypeOffer {
     pub instance_type_id: u32,
     /// The region.
     pub region_id: u32,
+    /// Who lets it; 0 where unknown.
+    pub provider_id: u32,
     /// What is known of it.
     pub facts: TypeFacts,
     /// Nano-units an hour, bought on demand, at the window's end.
@@ -91,7 +93,9 @@ pub(super) fn rightsize(evidence: &Evidence, used: &TypeUse, cut: i128) -> Optio
     if own.facts.gpus? == 0 || !used.is_large(&own.facts) {
         return None;
     }
-    let fits = |offer: &&TypeOffer| offer.hourly < own.hourly && used.fits(&own.facts, &offer.facts) == Some(true);
+    let fits = |offer: &&TypeOffer| {
+        offer.provider_id == own.provider_id && offer.hourly < own.hourly && used.fits(&own.facts, &offer.facts) == Some(true)
+    };
     let other = in_region().filter(fits).min_by(|a, b| a.hourly.cmp(&b.hourly).then_with(|| a.name.cmp(&b.name)))?;
     let compute = used.compute - cut;
     let (own_hourly, other_hourly) = (i128::from(own.hourly), i128::from(other.hourly));

@@ -5,6 +5,7 @@
 //! ingest path (the lines go in by the same door as everyone's).
 
 pub mod line;
+pub mod prices;
 pub mod random;
 
 mod attempt;
