@@ -9,6 +9,7 @@
 //! Invariant: parts add up to the bill, rows to the total, whatever the dimensions. Must not know: GraphQL, HTTP, roles.
 
 pub mod card;
+pub mod close;
 pub mod correction;
 pub mod entering;
 pub mod evidence;
