@@ -12,12 +12,15 @@ mod random;
 mod world;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 
 use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::cost::close::CloseFault;
 use plimsoll_domain::cost::figures::CostSums;
 use plimsoll_domain::cost::question::{CostFilter, CostOrder, CostQuestion, IdleView};
-use plimsoll_domain::cost::report::{State, month};
+use plimsoll_domain::cost::report::export::{ExportFormat, export};
+use plimsoll_domain::cost::report::{ReportQuestion, State, month};
 
 use database::Database;
 use random::Random;
@@ -85,6 +88,55 @@ async fn adds_up(world: &World, month: &str) {
     }
 }
 
+/// Every file of a month says what the report says, to the nano, whatever is asked for.
+async fn files_agree(world: &World, month: &str) {
+    let reader = world.reader();
+    for departments in [None, Some(vec!["Film".to_owned(), "+Shop".to_owned()]), Some(vec!["nobody".to_owned()])] {
+        let asked = ReportQuestion::new(month, departments, None).unwrap();
+        let reading = reader.begin().await.unwrap();
+        let report = reader.cost_report(&reading, &asked).await.unwrap();
+        let corrected: i128 = report.corrections.iter().map(|one| one.amount).sum();
+        let text = async |format: ExportFormat| {
+            let mut file = tempfile::tempfile().unwrap();
+            export(&reader, &asked, "USD", format, &file).await.unwrap();
+            file.rewind().unwrap();
+            file
+        };
+        let (charges, totals) = csv_amounts(text(ExportFormat::Csv).await, "total", |row| row[0].to_owned());
+        assert_eq!((totals["TOTAL"], totals["CORRECTION_TOTAL"]), (report.total.total(), corrected));
+        assert_eq!(charges - totals["TOTAL"] - totals["CORRECTION_TOTAL"], report.total.total() + corrected);
+        let (_, by_class) = csv_amounts(text(ExportFormat::FocusCsv).await, "BilledCost", |row| row[7].to_owned());
+        let of = |class: &str| by_class.get(class).copied().unwrap_or(0);
+        assert_eq!((of(""), of("Correction")), (report.total.total(), corrected));
+        // The sums of a workbook are compared before it is kept; it must be one.
+        let mut start = [0; 4];
+        text(ExportFormat::Xlsx).await.read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"PK\x03\x04");
+    }
+}
+
+/// The sum of a column of amounts, and the sums by what a row is.
+fn csv_amounts(file: File, column: &str, of: impl Fn(&csv::StringRecord) -> String) -> (i128, BTreeMap<String, i128>) {
+    let mut reader = csv::Reader::from_reader(file);
+    let place = reader.headers().unwrap().iter().position(|name| name == column).unwrap();
+    let (mut sum, mut sums) = (0, BTreeMap::new());
+    for row in reader.records() {
+        let row = row.unwrap();
+        assert!(row.iter().all(|cell| !cell.starts_with(['=', '+', '@', '\t', '\r'])), "{row:?}");
+        let nanos = nanos(&row[place]);
+        sum += nanos;
+        *sums.entry(of(&row)).or_default() += nanos;
+    }
+    (sum, sums)
+}
+
+/// Nano-units of a decimal.
+fn nanos(text: &str) -> i128 {
+    let (digits, sign) = text.strip_prefix('-').map_or((text, 1), |digits| (digits, -1));
+    let (whole, fraction) = digits.split_once('.').unwrap();
+    sign * (whole.parse::<i128>().unwrap() * 1_000_000_000 + format!("{fraction:0<9}").parse::<i128>().unwrap())
+}
+
 /// Fails unless nothing of two reports differs but when they were made and what stands beside the figures.
 fn same(one: &Told, other: &Told) {
     assert_eq!(one.report.total, other.report.total);
@@ -131,6 +183,9 @@ async fn case(database: &Database, seed: u64) {
     same(&world.report(JULY).await, &july);
     adds_up(&world, JULY).await;
 
+    files_agree(&world, JULY).await;
+    files_agree(&world, AUGUST).await;
+
     // Closing August books what is due.
     assert_eq!(world.close(AUGUST).await, None);
     let closed = world.report(AUGUST).await;
@@ -164,6 +219,12 @@ async fn case(database: &Database, seed: u64) {
     assert_eq!(world.close(SEPTEMBER).await, None);
     assert_eq!(world.report(SEPTEMBER).await.corrections, september.corrections);
     assert!(world.report(OCTOBER).await.corrections.is_empty());
+    if let Some(folder) = std::env::var_os("PLIMSOLL_TEST_EXPORTS") {
+        for format in ExportFormat::ALL {
+            let file = File::create(std::path::Path::new(&folder).join(format!("{seed}-{}", format.file_name()))).unwrap();
+            export(&world.reader(), &ReportQuestion::new(SEPTEMBER, None, None).unwrap(), "USD", format, &file).await.unwrap();
+        }
+    }
     world.store.close().await;
     database.remove().await;
 }

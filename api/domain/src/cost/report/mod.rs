@@ -5,7 +5,14 @@
 //! `unattributed` to `total`, to the nano; idle time stays with what caused it. A closed month shows what was booked in it. Must not
 //! know: GraphQL, files.
 
+pub mod charge;
+pub mod csv;
+pub mod export;
+pub mod focus;
+pub mod ledger;
 pub mod month;
+pub mod sort;
+pub mod xlsx;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -150,25 +157,42 @@ impl Reader {
     /// # Errors
     /// [`BreakdownError`] when it would be too large, too much has to be built first, or the store fails.
     pub async fn cost_report(&self, reading: &Reading, asked: &ReportQuestion) -> Result<CostReport, BreakdownError> {
+        self.cost_report_to(reading, asked, true).await
+    }
+
+    /// The report of a month without what stands below departments.
+    ///
+    /// # Errors
+    /// As [`Reader::cost_report`].
+    pub async fn cost_report_summary(&self, reading: &Reading, asked: &ReportQuestion) -> Result<CostReport, BreakdownError> {
+        self.cost_report_to(reading, asked, false).await
+    }
+
+    async fn cost_report_to(&self, reading: &Reading, asked: &ReportQuestion, is_whole: bool) -> Result<CostReport, BreakdownError> {
         let filter = asked.filter(reading).await?;
         let prices = self.prices.prices(&reading.snapshot).await?;
         let window = month::window(asked.month);
         let timelines = Timelines::with_costs(reading, &prices, window.end).await?;
         let read = Read { reading, prices: &prices, timelines: &timelines, filter: &filter, coarseness: self.coarseness };
         let third = |third: Dimension| [Dimension::Department, Dimension::Project, third];
-        let (by_combination, total) = read.rows(window, &third(Dimension::Combination)).await?;
-        let (by_user, _) = read.rows(window, &third(Dimension::User)).await?;
+        let by_department = [Dimension::Department];
+        let by_combination = third(Dimension::Combination);
+        let (by_combination, total) = read.rows(window, if is_whole { &by_combination[..] } else { &by_department[..] }).await?;
+        let by_user = if is_whole { read.rows(window, &third(Dimension::User)).await?.0 } else { Rows::new() };
         if by_combination.len() + by_user.len() > REPORT_ROWS_MAX {
             return Err(BreakdownError::Limit(format!(
                 "the report has more than {REPORT_ROWS_MAX} rows: ask for some departments or projects, or take the export"
             )));
         }
-        let before = read.rows(month::window(asked.month - 1), &[Dimension::Department]).await?.0;
+        let before = read.rows(month::window(asked.month - 1), &by_department).await?.0;
         let texts = Texts::read(reading, &by_combination, &by_user).await?;
         let mut departments = departments(&by_combination, &by_user, &texts);
         departments
             .iter_mut()
             .for_each(|department| department.change = change(&department.cost, before.get(&[department.department_id, 0, 0])));
+        if !is_whole {
+            departments.iter_mut().for_each(|department| department.projects.clear());
+        }
         let (state, corrections) = closing(reading, &prices, asked.month, window).await?;
         let mut unattributed = CostSums::default();
         by_combination.iter().filter(|(ids, _)| ids[0] == 0).for_each(|(_, sums)| unattributed.add(sums));
