@@ -22,6 +22,7 @@ mod m20261124_000013_latest_samples;
 mod m20261124_000014_job_counted;
 mod m20261124_000015_prices;
 mod m20261124_000016_costs;
+mod m20261124_000017_report;
 mod statements;
 
 /// Runs the migrations in order.
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000014_job_counted::Migration),
             Box::new(m20261124_000015_prices::Migration),
             Box::new(m20261124_000016_costs::Migration),
+            Box::new(m20261124_000017_report::Migration),
         ]
     }
 }

@@ -41,6 +41,8 @@ pub struct Timelines<'a> {
     rebuilt: BTreeMap<u32, BTreeMap<i32, MachineHour>>,
     /// What hours cost that were built or priced for this question, by hour and machine; machine 0: without a machine.
     costs: BTreeMap<(i32, u32), Vec<u8>>,
+    /// Likewise, what hours of closed months would cost.
+    late: BTreeMap<(i32, u32), Vec<u8>>,
     /// Jobs that hold slots without an execution.
     jobs: BTreeMap<u32, Vec<Holder>>,
 }
@@ -77,6 +79,15 @@ impl<'a> Timelines<'a> {
     pub async fn with_costs(reading: &'a Reading, prices: &Prices, until: Instant) -> Result<Self, BreakdownError> {
         let pricer = Pricer { prices, catalog: reading.sources().catalog };
         Self::of(reading, until, Self::jobs(reading, until).await?, Some(pricer)).await
+    }
+
+    /// Timelines of closed months, up to their end, and what they would cost: without jobs, as hours are kept.
+    ///
+    /// # Errors
+    /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
+    pub async fn of_closed(reading: &'a Reading, prices: &Prices, closed_until: Instant) -> Result<Self, BreakdownError> {
+        let pricer = Pricer { prices, catalog: reading.sources().catalog };
+        Self::of(reading, closed_until, BTreeMap::new(), Some(pricer)).await
     }
 
     async fn jobs(reading: &Reading, until: Instant) -> Result<BTreeMap<u32, Vec<Holder>>, BreakdownError> {
@@ -117,7 +128,7 @@ impl<'a> Timelines<'a> {
                 "jobs run on too many machines to tell what they hold ({job_hours} machine-hours of the last day): ask about hours that are older"
             )));
         }
-        let mut timelines = Self { reading, pending, rebuilt: BTreeMap::new(), costs: BTreeMap::new(), jobs };
+        let mut timelines = Self { reading, pending, rebuilt: BTreeMap::new(), costs: BTreeMap::new(), late: BTreeMap::new(), jobs };
         timelines.build(pricer, until, hours_left, waiting).await?;
         if let Some(pricer) = pricer {
             for (first, last) in timelines.pending.machineless.stretches() {
@@ -126,7 +137,8 @@ impl<'a> Timelines<'a> {
                 }
             }
             // What comes late for a closed month changes no figure of it.
-            timelines.costs = timelines.costs.split_off(&(snapshot.closed_until().await?.hour(), 0));
+            let open = timelines.costs.split_off(&(snapshot.closed_until().await?.hour(), 0));
+            timelines.late = std::mem::replace(&mut timelines.costs, open);
         }
         Ok(timelines)
     }
@@ -186,6 +198,12 @@ impl<'a> Timelines<'a> {
             }
         }
         Ok(hours)
+    }
+
+    /// Blocks of what hours of closed months would cost by what came late and was made for this question, by hour and machine.
+    #[must_use]
+    pub const fn costs_late(&self) -> &BTreeMap<(i32, u32), Vec<u8>> {
+        &self.late
     }
 
     /// Days (since 1970) in which something was made for this question of what hours cost.

@@ -380,7 +380,7 @@ async fn held_days(
 }
 
 /// Adds one amount to the sums of its atom.
-fn add(sums: &mut CostSums, part: Part, amount: i128, key: &Key, idle: IdleView) {
+pub(super) fn add(sums: &mut CostSums, part: Part, amount: i128, key: &Key, idle: IdleView) {
     let count = amount as u64;
     let outcome = (key[KeyColumn::Outcome as usize].max(1) as usize - 1).min(2);
     match part {

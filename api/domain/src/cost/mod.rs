@@ -9,6 +9,8 @@
 //! Invariant: parts add up to the bill, rows to the total, whatever the dimensions. Must not know: GraphQL, HTTP, roles.
 
 pub mod card;
+pub mod close;
+pub mod correction;
 pub mod entering;
 pub mod evidence;
 pub mod execution;
@@ -25,6 +27,7 @@ pub mod projection;
 pub mod question;
 pub mod rate;
 pub mod recommendation;
+pub mod report;
 pub mod rightsize;
 pub mod roi;
 pub mod split;

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::figures::CostSums;
 use super::gather::{CostGathered, CostGathering};
+use super::rate::Prices;
 use super::storage::storage_costs;
 use crate::breakdown::BreakdownError;
 use crate::breakdown::dimension::Dimension;
@@ -155,37 +156,55 @@ impl Reader {
     }
 
     async fn costs(&self, reading: &Reading, asked: &CostQuestion, filter: &CostFilter, tiles: &[Window]) -> Result<Told, BreakdownError> {
-        let (Some(first), Some(last)) = (tiles.first(), tiles.last()) else { return Ok(Told::default()) };
-        if first.start >= last.end {
-            return Ok(Told::default());
-        }
-        let asked = CostGathering { tiles, by: &asked.by, filter, idle: asked.idle, coarseness: self.coarseness };
+        let Some(last) = tiles.last() else { return Ok(Told::default()) };
         let prices = self.prices.prices(&reading.snapshot).await?;
         let timelines = Timelines::with_costs(reading, &prices, last.end).await?;
-        let mut gathered = CostGathered::default();
-        gathered.read(reading, &timelines, &asked).await?;
-        if asked.wants(ServiceType::Storage) {
-            let stored = storage_costs(&reading.snapshot, &prices, tiles).await?;
-            gathered.add_storage(reading, &asked, &stored).await?;
-        }
-        Ok(Told::of(&gathered, &asked))
+        let asked = CostGathering { tiles, by: &asked.by, filter, idle: asked.idle, coarseness: self.coarseness };
+        told(reading, &prices, &timelines, &asked).await
     }
+}
+
+/// Every row of what is asked for, read from timelines that were made before.
+///
+/// # Errors
+/// As [`Reader::cost_breakdown`].
+pub(super) async fn told(
+    reading: &Reading,
+    prices: &Prices,
+    timelines: &Timelines<'_>,
+    asked: &CostGathering<'_>,
+) -> Result<Told, BreakdownError> {
+    let (Some(first), Some(last)) = (asked.tiles.first(), asked.tiles.last()) else { return Ok(Told::default()) };
+    if first.start >= last.end {
+        return Ok(Told::default());
+    }
+    let mut gathered = CostGathered::default();
+    gathered.read(reading, timelines, asked).await?;
+    if asked.wants(ServiceType::Storage) {
+        let stored = storage_costs(&reading.snapshot, prices, asked.tiles).await?;
+        gathered.add_storage(reading, asked, &stored).await?;
+    }
+    Ok(Told::of(&gathered, asked))
 }
 
 /// One row of an answer: sums by tile.
 #[derive(Clone, Debug)]
-struct ToldRow {
-    ids: Ids,
-    sums: Vec<CostSums>,
+pub(super) struct ToldRow {
+    /// An id for each dimension.
+    pub(super) ids: Ids,
+    /// By tile.
+    pub(super) sums: Vec<CostSums>,
     /// Places of the runs that count in it, where they count in several rows.
     runs: Vec<u32>,
 }
 
 /// The rows of an answer, and what they come to.
 #[derive(Debug, Default)]
-struct Told {
-    rows: Vec<ToldRow>,
-    total: Vec<CostSums>,
+pub(super) struct Told {
+    /// The rows, unordered.
+    pub(super) rows: Vec<ToldRow>,
+    /// Everything, once, by tile.
+    pub(super) total: Vec<CostSums>,
     /// Counts of executions that count in several rows.
     runs: Vec<CostSums>,
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use plimsoll_entity::value::time::{HOUR_US, Instant};
 use sea_orm::QueryResult;
 
 use super::{ColumnData, Rows, Snapshot, StoreError, Value, WriteTx};
@@ -59,6 +60,39 @@ impl Snapshot {
         rows.iter().map(read).collect::<Result<_, _>>().map_err(StoreError::read)
     }
 
+    /// Hours of closed months that would cost something by what came late, ascending.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn cost_late_hour_list(&self) -> Result<Vec<i32>, StoreError> {
+        let rows = self.rows("SELECT DISTINCT hour FROM cost_late ORDER BY hour", Vec::new()).await?;
+        rows.iter().map(|row| row.try_get_by_index(0).map_err(StoreError::read)).collect()
+    }
+
+    /// The first instant of which anything is known that may cost: an hour of a machine, an execution, bytes that lie. None: there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn cost_first_at(&self) -> Result<Option<Instant>, StoreError> {
+        let mut first = None;
+        for (sql, unit_us) in [("SELECT CAST(MIN(hour) AS BIGINT) FROM cost_hour", HOUR_US), ("SELECT MIN(at) FROM storage_snapshot", 1)] {
+            let rows = self.rows(sql, Vec::new()).await?;
+            let least = rows.first().map(|row| row.try_get_by_index::<Option<i64>>(0)).transpose().map_err(StoreError::read)?;
+            first = least.flatten().map(|least| Instant(least * unit_us)).into_iter().chain(first).min();
+        }
+        Ok(first)
+    }
+
+    /// What was booked as corrections of earlier months in each closed month, counted as by `Instant::month`: month and block.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn cost_correction_list(&self) -> Result<Vec<(i32, Vec<u8>)>, StoreError> {
+        let rows = self.rows("SELECT month, block FROM cost_correction ORDER BY month", Vec::new()).await?;
+        let read = |row: &QueryResult| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?));
+        rows.iter().map(read).collect::<Result<_, _>>().map_err(StoreError::read)
+    }
+
     /// Days (since 1970) before `before` that have hours of costs and no day cells that hold, the oldest first.
     ///
     /// # Errors
@@ -81,6 +115,15 @@ impl WriteTx {
     pub async fn cost_storage_put(&mut self, month: i32, block: Vec<u8>) -> Result<(), StoreError> {
         let values = [Value::Int(month.into()), Value::Bytes(block)];
         self.execute("INSERT INTO cost_storage (month, block) VALUES (?, ?)", &values).await.map(|_| ())
+    }
+
+    /// Keeps what is booked as corrections of earlier months in a month that is being closed.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`] from the database, as when it is closed already.
+    pub async fn cost_correction_put(&mut self, month: i32, block: Vec<u8>) -> Result<(), StoreError> {
+        let values = [Value::Int(month.into()), Value::Bytes(block)];
+        self.execute("INSERT INTO cost_correction (month, block) VALUES (?, ?)", &values).await.map(|_| ())
     }
 
     /// Replaces the costs of hours of a machine; those before `closed_until` are kept apart.

@@ -174,6 +174,17 @@ impl Snapshot {
         Ok(open_from(last.flatten()))
     }
 
+    /// When a month (counted as by [`Instant::month`]) was closed and by whom; none: it was not closed by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn cost_month(&self, month: i32) -> Result<Option<(Instant, String)>, StoreError> {
+        let sql = "SELECT closed_at, closed_by FROM cost_month WHERE month = ?";
+        let rows = self.rows(sql, vec![(month - FIRST_MONTH).into()]).await?;
+        let read = |row: &QueryResult| Ok((Instant(row.try_get_by_index(0)?), row.try_get_by_index(1)?));
+        rows.first().map(read).transpose().map_err(StoreError::read)
+    }
+
     /// Every rate card with its rates, newest `effectiveFrom` first, then by id.
     ///
     /// # Errors

@@ -1,0 +1,309 @@
+//! The report as a FOCUS 1.2 dataset (FinOps Open Cost and Usage Specification) in CSV.
+//!
+//! One row for each day, charge and kind of charge. Version 1.2 has no columns of split costs, so what a share of a machine is made of
+//! stands in `x_` columns. A share of a bill has no price list of its own: its pricing quantity is one unit, whose price is the cost, so
+//! that price x quantity agree to the nano. Invariants: `BilledCost` of the rows whose `ChargeClass` is null adds up to the report, and of
+//! the rows of class `Correction` to its corrections. Must not know: where charges come from.
+
+use std::io::Write;
+
+use ::csv::{Terminator, Writer, WriterBuilder};
+use plimsoll_entity::value::money::{NANOS, decimal};
+use plimsoll_entity::value::time::{HOUR_US, Instant, Window};
+
+use super::charge::{ChargeTexts, Text, cell, hours};
+use super::export::CorrectionTexts;
+use crate::cost::figures::CostSums;
+
+/// The columns: those of FOCUS 1.2, two of 1.3, and our own.
+pub const COLUMNS: [&str; 47] = [
+    "BilledCost",
+    "BillingAccountId",
+    "BillingAccountName",
+    "BillingCurrency",
+    "BillingPeriodStart",
+    "BillingPeriodEnd",
+    "ChargeCategory",
+    "ChargeClass",
+    "ChargeDescription",
+    "ChargeFrequency",
+    "ChargePeriodStart",
+    "ChargePeriodEnd",
+    "ConsumedQuantity",
+    "ConsumedUnit",
+    "ContractedCost",
+    "ContractedUnitPrice",
+    "EffectiveCost",
+    "InvoiceIssuerName",
+    "ListCost",
+    "ListUnitPrice",
+    "PricingCategory",
+    "PricingQuantity",
+    "PricingUnit",
+    "ProviderName",
+    "PublisherName",
+    "HostProviderName",
+    "ServiceProviderName",
+    "RegionId",
+    "RegionName",
+    "ResourceId",
+    "ResourceType",
+    "ServiceCategory",
+    "ServiceName",
+    "ServiceSubcategory",
+    "x_ChargeKind",
+    "x_IdleKind",
+    "x_Department",
+    "x_Project",
+    "x_User",
+    "x_Application",
+    "x_Model",
+    "x_ModelVersion",
+    "x_Checkpoints",
+    "x_Combination",
+    "x_InstanceType",
+    "x_StorageType",
+    "x_StorageLocation",
+];
+
+/// Who bills: the platform itself, to departments of the house.
+const ISSUER: &str = "Plimsoll";
+/// The one account that a report is about.
+const ACCOUNT: &str = "plimsoll";
+/// Who provides a machine of which no event told it.
+const PROVIDER_UNKNOWN: &str = "Unknown";
+
+/// What a row charges for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Usage,
+    Idle,
+    Overhead,
+    Storage,
+    Transfer,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Usage, Self::Idle, Self::Overhead, Self::Storage, Self::Transfer];
+
+    const fn amount(self, sums: &CostSums) -> i128 {
+        match self {
+            Self::Usage => sums.productive(),
+            Self::Idle => sums.idle,
+            Self::Overhead => sums.overhead,
+            Self::Storage => sums.storage,
+            Self::Transfer => sums.transfer,
+        }
+    }
+
+    const fn wire(self) -> &'static str {
+        match self {
+            Self::Usage => "USAGE",
+            Self::Idle => "IDLE",
+            Self::Overhead => "OVERHEAD",
+            Self::Storage => "STORAGE",
+            Self::Transfer => "TRANSFER",
+        }
+    }
+
+    /// Why a machine that is paid for was not used.
+    const fn idle_kind(self) -> &'static str {
+        match self {
+            Self::Idle => "CAUSED",
+            Self::Overhead => "UNCAUSED",
+            _ => "",
+        }
+    }
+
+    const fn description(self) -> &'static str {
+        match self {
+            Self::Usage => "Machine time of executions",
+            Self::Idle => "Machine time left idle after an execution",
+            Self::Overhead => "Machine time that was held and not used by anybody",
+            Self::Storage => "Bytes of models and checkpoints that lay",
+            Self::Transfer => "Bytes of models and checkpoints that were moved",
+        }
+    }
+
+    const fn service(self) -> Service {
+        match self {
+            Self::Storage => Service("Storage", "Other (Storage)", "Model storage"),
+            Self::Transfer => Service("Networking", "Other (Networking)", "Model transfer"),
+            _ => Service("Compute", "Virtual Machines", "GPU machines"),
+        }
+    }
+}
+
+/// Category, subcategory and name.
+#[derive(Clone, Copy)]
+struct Service(&'static str, &'static str, &'static str);
+
+/// What rows have in common.
+struct Row<'a> {
+    amount: i128,
+    is_correction: bool,
+    description: String,
+    period: (String, String),
+    consumed: (String, &'static str),
+    service: Service,
+    kind: &'static str,
+    idle_kind: &'static str,
+    texts: &'a ChargeTexts,
+}
+
+/// A file that is being written.
+pub struct FocusFile<W: Write> {
+    writer: Writer<W>,
+    currency: String,
+    billing: (String, String),
+    total: CostSums,
+    corrections: i128,
+}
+
+impl<W: Write> FocusFile<W> {
+    /// Begins a file of a month.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn new(out: W, month: Window, currency: &str) -> Result<Self, ::csv::Error> {
+        let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out);
+        writer.write_record(COLUMNS)?;
+        Ok(Self { writer, currency: currency.to_owned(), billing: period(month), total: CostSums::default(), corrections: 0 })
+    }
+
+    /// Writes what a charge comes to on a day, by kind.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn charge(&mut self, day: Window, texts: &ChargeTexts, sums: &CostSums) -> Result<(), ::csv::Error> {
+        self.total.add(sums);
+        for kind in Kind::ALL {
+            let amount = kind.amount(sums);
+            if amount == 0 {
+                continue;
+            }
+            // Time of GPUs where there are any, of vCPUs where not.
+            let consumed = match kind {
+                Kind::Usage if sums.gpu_ps != 0 => (hours(sums.gpu_ps), "GPU Hours"),
+                Kind::Usage => (hours(sums.cpu_ps), "vCPU Hours"),
+                Kind::Storage => (decimal(i128::from((day.end.0 - day.start.0) / HOUR_US) * NANOS), "Hours"),
+                _ => ("1".to_owned(), "Units"),
+            };
+            let subject = texts.combination.as_ref().or(texts.checkpoints.as_ref()).or(texts.model.as_ref()).or(texts.vm.as_ref());
+            let description = subject.map_or_else(|| kind.description().to_owned(), |subject| format!("{}: {subject}", kind.description()));
+            self.row(&Row {
+                amount,
+                is_correction: false,
+                description,
+                period: period(day),
+                consumed,
+                service: kind.service(),
+                kind: kind.wire(),
+                idle_kind: kind.idle_kind(),
+                texts,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Writes a correction: what a closed month turned out to cost differently.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn correction(&mut self, correction: &CorrectionTexts, of: Window) -> Result<(), ::csv::Error> {
+        self.corrections += correction.amount;
+        let texts = ChargeTexts {
+            department: correction.department.clone(),
+            project: correction.project.clone(),
+            combination: correction.combination.clone(),
+            ..ChargeTexts::default()
+        };
+        self.row(&Row {
+            amount: correction.amount,
+            is_correction: true,
+            description: format!("What {} turned out to cost differently", correction.month),
+            period: period(of),
+            consumed: ("1".to_owned(), "Units"),
+            service: Service("Compute", "Other (Compute)", "GPU machines and model storage"),
+            kind: "CORRECTION",
+            idle_kind: "",
+            texts: &texts,
+        })
+    }
+
+    /// Ends the file: what its charges and its corrections come to.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn finish(mut self) -> Result<(CostSums, i128), ::csv::Error> {
+        self.writer.flush()?;
+        Ok((self.total, self.corrections))
+    }
+
+    fn row(&mut self, row: &Row<'_>) -> Result<(), ::csv::Error> {
+        let text = |text: &Text| text.as_deref().map_or_else(String::new, |text| cell(text).into_owned());
+        let texts = row.texts;
+        let provider = texts.provider.as_deref().map_or(PROVIDER_UNKNOWN.into(), cell);
+        let cost = decimal(row.amount);
+        // Unit prices must not be negative, and quantities of corrections may be missing.
+        let (price, quantity, unit) = if row.is_correction { ("", "", "") } else { (cost.as_str(), "1", "Units") };
+        let (region, vm) = (text(&texts.region), text(&texts.vm));
+        let Service(category, subcategory, service) = row.service;
+        let fields: [&str; COLUMNS.len()] = [
+            &cost,
+            ACCOUNT,
+            ISSUER,
+            &self.currency,
+            &self.billing.0,
+            &self.billing.1,
+            "Usage",
+            if row.is_correction { "Correction" } else { "" },
+            &cell(&row.description),
+            "Usage-Based",
+            &row.period.0,
+            &row.period.1,
+            &row.consumed.0,
+            row.consumed.1,
+            &cost,
+            price,
+            &cost,
+            ISSUER,
+            &cost,
+            price,
+            "Standard",
+            quantity,
+            unit,
+            &provider,
+            &provider,
+            &provider,
+            &provider,
+            &region,
+            &region,
+            &vm,
+            if vm.is_empty() { "" } else { "Virtual Machine" },
+            category,
+            service,
+            subcategory,
+            row.kind,
+            row.idle_kind,
+            &text(&texts.department),
+            &text(&texts.project),
+            &text(&texts.user),
+            &text(&texts.application),
+            &text(&texts.model),
+            &text(&texts.model_version),
+            &text(&texts.checkpoints),
+            &text(&texts.combination),
+            &text(&texts.instance_type),
+            &text(&texts.storage_type),
+            &text(&texts.storage_location),
+        ];
+        self.writer.write_record(fields)
+    }
+}
+
+/// Start and end as FOCUS writes instants.
+fn period(window: Window) -> (String, String) {
+    let text = |at: Instant| at.to_rfc3339();
+    (text(window.start), text(window.end))
+}
