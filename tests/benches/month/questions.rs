@@ -26,6 +26,10 @@ const LOADS: &str =
     "query($window: TimeWindowInput!) { loadBreakdown(window: $window, by: [VM, STORAGE_LOCATION], orderBy: DURATION_P95, limit: 1000) {
     rowCount rows { key { vm { name } storageLocation } stats { loads hitRatio duration { p95Ms } throughputBytesPerSecond } } } }";
 
+const COSTS: &str = "query($window: TimeWindowInput!) { costBreakdown(window: $window, by: [DEPARTMENT, USER, COMBINATION], limit: 1000) {
+    rowCount rows { key { department { name } user { name } combination { label } } cost { total { amount } compute { productive { amount } idle { amount } } executions } }
+    other { total { amount } } total { total { amount } } } }";
+
 /// Where the first of these is asked again: ragged at both ends.
 const UNALIGNED: (&str, &str) = ("2026-03-01T07:23:45.678901Z", "2026-03-30T18:41:02.000003Z");
 
@@ -46,6 +50,7 @@ fn questions() -> Vec<(String, String)> {
     found.sort();
     let more = [
         ("usage by DEPARTMENT, USER, COMBINATION", USAGE),
+        ("cost by DEPARTMENT, USER, COMBINATION", COSTS),
         ("p95 by COMBINATION", COUNTS),
         ("by USER, APPLICATION, COMBINATION", CALLERS),
         ("loads by VM, STORAGE_LOCATION", LOADS),
