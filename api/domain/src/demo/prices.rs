@@ -66,15 +66,15 @@ const TRANSFER: [(StorageType, Option<&str>, i64); 3] = [
 
 /// Base model (index), checkpoint (index), application (index), millis of the currency a success.
 const VALUES: [(Option<usize>, Option<usize>, Option<usize>, i64); 9] = [
-    (Some(0), None, None, 900),
-    (Some(0), None, Some(0), 1_300),
-    (Some(1), None, None, 1_600),
-    (Some(3), None, None, 2_900),
-    (Some(5), None, None, 4_800),
-    (Some(6), None, None, 1_050),
+    (Some(0), None, None, 1_900),
+    (Some(0), None, Some(0), 3_100),
+    (Some(1), None, None, 2_700),
+    (Some(3), None, None, 5_800),
+    (Some(5), None, None, 8_100),
+    (Some(6), None, None, 2_500),
     (None, Some(0), None, 250),
     (None, Some(19), None, 9_000),
-    (Some(0), Some(4), None, 400),
+    (Some(0), Some(4), None, 900),
 ];
 
 const fn nanos(millis: i64) -> i64 {
