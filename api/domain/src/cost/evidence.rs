@@ -193,7 +193,11 @@ impl Looking<'_> {
         let abouts = self
             .texts(&PLACE, &keys, |texts| {
                 let (model, checkpoint) = (&texts[0], &texts[1]);
-                let artifact = if checkpoint.is_empty() { model.clone() } else { format!("{checkpoint} ({model})") };
+                let artifact = match (checkpoint.as_str(), model.as_str()) {
+                    ("", model) => model.to_owned(),
+                    (checkpoint, "") => checkpoint.to_owned(),
+                    (checkpoint, model) => format!("{checkpoint} ({model})"),
+                };
                 let place = [texts[2].as_str(), texts[3].as_str()].join(" ");
                 format!("{artifact} in {}", place.trim())
             })

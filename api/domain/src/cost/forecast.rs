@@ -40,7 +40,10 @@ pub struct Course {
     pub points: Vec<ForecastPoint>,
     /// How.
     pub method: Method,
-    /// Mean absolute error on held-back days over that of the seasonal naive forecast; none with too little history.
+    /// Whether it was then scaled, so that the rows come to what is expected of everything by itself.
+    pub is_scaled: bool,
+    /// Mean absolute error on held-back days over that of the seasonal naive forecast; none with too little history, and where only that
+    /// one was right.
     pub backtest_mase: Option<f64>,
 }
 
@@ -139,7 +142,8 @@ impl Days {
             history: self.tiles.iter().copied().zip(amounts.iter().copied()).collect(),
             points: self.points.iter().zip(expected).enumerate().map(point).collect(),
             method,
-            backtest_mase: test.map(|test| test.mase),
+            is_scaled: false,
+            backtest_mase: test.and_then(|test| test.mase),
         }
     }
 }
@@ -150,24 +154,55 @@ fn nanos(amount: f64) -> i128 {
 }
 
 /// Forecasts of some rows, and of everything: of what no row holds, too.
+///
+/// What repeats in everything may drown in the noise of each row. Where the total, forecast by itself, was less off than the sum of the
+/// rows, the rows are scaled to it, day by day.
 fn courses(days: &Days, rows: &[Vec<i128>], total: &[i128]) -> (Vec<Course>, Course) {
     let rest: Vec<i128> = (0..total.len()).map(|tile| total[tile] - rows.iter().map(|row| row[tile]).sum::<i128>()).collect();
+    let has_rest = rows.is_empty() || rest.iter().any(|amount| *amount != 0);
+    let parts: Vec<&[i128]> = rows.iter().map(Vec::as_slice).chain(has_rest.then_some(rest.as_slice())).collect();
+    let mut projections: Vec<Projection> = parts.iter().map(|part| days.project(part)).collect();
+    let whole = days.project(total);
+    let known = &total[days.first..days.until];
+    let error = |held_back: &[f64]| BackTest::of(known, held_back).map_or(0.0, |test| test.deviation);
+    let mut method = Method::SumOfRows;
+    let sums = sum_of(&projections);
+    if error(&whole.held_back) < error(&sums.held_back) {
+        method = whole.method;
+        projections.iter_mut().for_each(|projection| scale(projection, &sums, &whole));
+    }
     let mut expected_of_all = vec![0_i128; days.points.len()];
-    let mut held_back_of_all: Vec<f64> = Vec::new();
-    let mut forecast = |amounts: &[i128]| {
-        let projection = days.project(amounts);
+    let mut courses = Vec::with_capacity(parts.len());
+    for (part, projection) in parts.iter().zip(&projections) {
         let expected: Vec<i128> = days.of_points(&projection.days).into_iter().map(nanos).collect();
         expected_of_all.iter_mut().zip(&expected).for_each(|(sum, expected)| *sum += expected);
-        held_back_of_all.resize(projection.held_back.len(), 0.0);
-        held_back_of_all.iter_mut().zip(&projection.held_back).for_each(|(sum, told)| *sum += told);
-        days.course(amounts, projection.method, &expected, &projection.held_back)
-    };
-    let courses: Vec<Course> = rows.iter().map(|row| forecast(row)).collect();
-    if rows.is_empty() || rest.iter().any(|amount| *amount != 0) {
-        forecast(&rest);
+        let course = days.course(part, projection.method, &expected, &projection.held_back);
+        courses.push(Course { is_scaled: method != Method::SumOfRows, ..course });
     }
-    let total = days.course(total, Method::SumOfRows, &expected_of_all, &held_back_of_all);
+    courses.truncate(rows.len());
+    let total = days.course(total, method, &expected_of_all, &sum_of(&projections).held_back);
     (courses, total)
+}
+
+/// What some projections come to.
+fn sum_of(projections: &[Projection]) -> Projection {
+    let mut sum = Projection { method: Method::SumOfRows, days: Vec::new(), held_back: Vec::new() };
+    for projection in projections {
+        for (sum, more) in [(&mut sum.days, &projection.days), (&mut sum.held_back, &projection.held_back)] {
+            sum.resize(more.len(), 0.0);
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+    }
+    sum
+}
+
+/// Scales the days of a part as those of everything are scaled from a sum to what is expected; a day on which the sum is 0 stays.
+fn scale(part: &mut Projection, from: &Projection, to: &Projection) {
+    let days = part.days.iter_mut().zip(from.days.iter().zip(&to.days));
+    let held_back = part.held_back.iter_mut().zip(from.held_back.iter().zip(&to.held_back));
+    for (day, (from, to)) in days.chain(held_back).filter(|(_, (from, _))| **from > 0.0) {
+        *day *= to / from;
+    }
 }
 
 impl Reader {
@@ -284,6 +319,20 @@ mod tests {
         let days = Days::new(&tiles, &[10; 30], NOW, 4);
         let (rows, total) = courses(&days, &[vec![7; 30]], &[10; 30]);
         assert_eq!((rows[0].expected_total(), total.expected_total(), total.method), (28, 40, Method::SumOfRows));
+    }
+
+    #[test]
+    fn what_repeats_in_everything_is_not_lost_in_the_noise_of_rows() {
+        let tiles = history(70 * DAY_US, 98 * DAY_US);
+        let noise = |day: i128, row: i128| (day * 7_919 + row * 104_729) % 97 * 20;
+        let row =
+            |row: i128| (0..28).map(|day| if day % 7 < 5 { 1_000 } else { 300 } + noise(day, row) - noise(day, (row + 1) % 8)).collect();
+        let rows: Vec<Vec<i128>> = (0..8).map(row).collect();
+        let (courses, total) = forecast(&tiles, &rows, NOW, 7);
+        assert_eq!((total.backtest_mase, total.method), (Some(1.0), Method::SeasonalNaive));
+        assert!(expected(&total)[5] < expected(&total)[2] / 2, "{:?}", expected(&total));
+        assert!(courses.iter().all(|course| course.is_scaled) && !total.is_scaled);
+        assert_eq!(courses.iter().map(Course::expected_total).sum::<i128>(), total.expected_total());
     }
 
     proptest! {

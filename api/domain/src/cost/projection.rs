@@ -20,6 +20,9 @@ pub const BAND_LEVEL: f64 = 0.95;
 /// Half the width of the band in standard deviations of a normal distribution.
 const BAND_DEVIATIONS: f64 = 1.959_964;
 
+/// An error is none below this part of the largest amount.
+const RIGHT_RATIO: f64 = 1e-9;
+
 /// How a course was projected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -140,8 +143,9 @@ fn mean_absolute_error(course: &[f64], told: &[f64]) -> f64 {
 /// How far off a method was on the days that were held back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BackTest {
-    /// Mean absolute error over that of the seasonal naive forecast of the same days: below 1 beats it. 1 where both were right.
-    pub mase: f64,
+    /// Mean absolute error over that of the seasonal naive forecast of the same days: below 1 beats it. 1 where both were right; none where
+    /// only the naive one was.
+    pub mase: Option<f64>,
     /// Root of the mean squared error, nano-units.
     pub deviation: f64,
     /// Days that were held back.
@@ -156,8 +160,13 @@ impl BackTest {
         let (known, tail) = course.split_at(course.len().checked_sub(held_back.len())?);
         let naive = seasonal_naive(known, tail.len()).filter(|naive| !naive.is_empty())?;
         let (error, naive_error) = (mean_absolute_error(tail, held_back), mean_absolute_error(tail, &naive));
-        // Nothing can be compared to an error of 0 but another one.
-        let mase = if naive_error > 0.0 { error / naive_error } else { 1.0 };
+        // What floats leave is no error.
+        let least = RIGHT_RATIO * tail.iter().copied().fold(1.0, f64::max);
+        let mase = match (error > least, naive_error > least) {
+            (_, true) => Some(error / naive_error),
+            (false, false) => Some(1.0),
+            (true, false) => None,
+        };
         let squares: f64 = tail.iter().zip(held_back).map(|(course, told)| (course - told).powi(2)).sum();
         Some(Self { mase, deviation: (squares / tail.len() as f64).sqrt(), days: tail.len() })
     }
@@ -188,7 +197,7 @@ mod tests {
 
     fn mase(history: &[i128]) -> (Method, f64) {
         let projection = project(history, 14);
-        (projection.method, BackTest::of(history, &projection.held_back).unwrap().mase)
+        (projection.method, BackTest::of(history, &projection.held_back).unwrap().mase.unwrap())
     }
 
     #[test]
@@ -196,7 +205,8 @@ mod tests {
         let projection = project(&[5 * UNIT; 30], 3);
         assert_eq!((projection.method, &projection.days[..]), (Method::Mean, &[5e9, 5e9, 5e9][..]));
         let test = BackTest::of(&[5 * UNIT; 30], &projection.held_back).unwrap();
-        assert_eq!((test.mase, test.deviation), (1.0, 0.0));
+        assert_eq!((test.mase, test.deviation), (Some(1.0), 0.0));
+        assert_eq!(BackTest::of(&[5 * UNIT; 30], &[1.0; 7]).unwrap().mase, None);
         assert_eq!(project(&[0; 40], 2).days, [0.0, 0.0]);
     }
 
@@ -240,7 +250,7 @@ mod tests {
 
     #[test]
     fn bands_widen_beyond_what_was_held_back() {
-        let test = BackTest { mase: 1.0, deviation: 10.0, days: 7 };
+        let test = BackTest { mase: Some(1.0), deviation: 10.0, days: 7 };
         assert_eq!(test.half_width(1), test.half_width(7));
         assert!((test.half_width(28) / test.half_width(7) - 2.0).abs() < 1e-9);
     }

@@ -65,16 +65,19 @@ const TRANSFER: [(StorageType, Option<&str>, i64); 3] = [
 ];
 
 /// Base model (index), checkpoint (index), application (index), millis of the currency a success.
-const VALUES: [(Option<usize>, Option<usize>, Option<usize>, i64); 9] = [
-    (Some(0), None, None, 900),
-    (Some(0), None, Some(0), 1_300),
-    (Some(1), None, None, 1_600),
-    (Some(3), None, None, 2_900),
-    (Some(5), None, None, 4_800),
-    (Some(6), None, None, 1_050),
+type Value = (Option<usize>, Option<usize>, Option<usize>, i64);
+
+/// What a success is worth.
+const VALUES: [Value; 9] = [
+    (Some(0), None, None, 1_900),
+    (Some(0), None, Some(0), 3_100),
+    (Some(1), None, None, 2_700),
+    (Some(3), None, None, 5_800),
+    (Some(5), None, None, 8_100),
+    (Some(6), None, None, 2_500),
     (None, Some(0), None, 250),
     (None, Some(19), None, 9_000),
-    (Some(0), Some(4), None, 400),
+    (Some(0), Some(4), None, 900),
 ];
 
 const fn nanos(millis: i64) -> i64 {
@@ -106,18 +109,17 @@ pub fn prices(end: Instant, days: i64, currency: &str) -> Prices {
         created_at: end,
         created_by: ENTERED_BY.to_owned(),
     };
-    let value =
-        |(number, (model, checkpoint, application, millis)): (u128, &(Option<usize>, Option<usize>, Option<usize>, i64))| BusinessValue {
-            id: Uuid::from_u128(IDS + 0x100 + number),
-            model: model.map(|model| MODELS[model].name.to_owned()),
-            checkpoint: checkpoint.map(|checkpoint| CHECKPOINTS[checkpoint].name.to_owned()),
-            application: application.map(|application| APPLICATIONS[application].to_owned()),
-            per_success: nanos(*millis),
-            currency: currency.to_owned(),
-            effective_from: before,
-            created_at: end,
-            created_by: ENTERED_BY.to_owned(),
-        };
+    let value = |(number, (model, checkpoint, application, millis)): (u128, &Value)| BusinessValue {
+        id: Uuid::from_u128(IDS + 0x100 + number),
+        model: model.map(|model| MODELS[model].name.to_owned()),
+        checkpoint: checkpoint.map(|checkpoint| CHECKPOINTS[checkpoint].name.to_owned()),
+        application: application.map(|application| APPLICATIONS[application].to_owned()),
+        per_success: nanos(*millis),
+        currency: currency.to_owned(),
+        effective_from: before,
+        created_at: end,
+        created_by: ENTERED_BY.to_owned(),
+    };
     Prices {
         cards: vec![card(1, before, &RATES, true), card(2, midnight(NEW_PRICES_DAYS), &NEW_RATES, false)],
         values: (1..).zip(&VALUES).map(value).collect(),

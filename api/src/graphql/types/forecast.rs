@@ -33,9 +33,9 @@ pub struct CostForecastRow {
     pub history: Vec<ForecastPoint>,
     /// What is expected, in days of 24 hours from the end of the history on. Learned from whole days that are over.
     pub forecast: Vec<ForecastPoint>,
-    /// How it was forecast: of the methods that were tried the one that was least off on held-back days. One of `mean`, `seasonal naive (7 days)`, `ETS`, `MSTL (7 days) + ETS` and, of the total, `sum of the rows`.
+    /// How it was forecast: of the methods that were tried the one that was least off on held-back days. One of `mean`, `seasonal naive (7 days)`, `ETS`, `MSTL (7 days) + ETS` and, of the total, `sum of the rows`. Where the total by itself was less off than that sum, the rows end with `, scaled to the total`.
     pub method: String,
-    /// Mean absolute error on a held-back tail of the history over that of the seasonal naive forecast (period 7 days) of the same tail: below 1 beats it, 1 where both were right; null with too little history (less than 21 whole days).
+    /// Mean absolute error on a held-back tail of the history over that of the seasonal naive forecast (period 7 days) of the same tail: below 1 beats it, 1 where both were right; null with too little history (less than 21 whole days), and where only the naive one was right.
     pub backtest_mase: Option<f64>,
     /// Sum of what is expected of all days.
     pub expected_total: Money,
@@ -68,7 +68,7 @@ fn row(key: RowKey, course: Course) -> CostForecastRow {
         key: BreakdownKey(key),
         history: course.history.into_iter().map(was).collect(),
         forecast: course.points.into_iter().map(will_be).collect(),
-        method: course.method.name().to_owned(),
+        method: format!("{}{}", course.method.name(), if course.is_scaled { ", scaled to the total" } else { "" }),
         backtest_mase: course.backtest_mase,
         expected_total,
     }
