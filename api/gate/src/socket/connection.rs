@@ -1,7 +1,7 @@
 //! One WebSocket, from `connection_init` to its end.
 //!
-//! One task reads, runs and writes. While a message is being written nothing else is computed or read, so that a client that does not
-//! read makes nothing pile up: it is cut off when one message takes longer than [`crate::Limits::socket_write_time`].
+//! One task reads, runs and writes. While messages are being written nothing else is taken or read, so that a client that does not read
+//! makes nothing pile up: it is cut off when that takes longer than [`crate::Limits::socket_write_time`].
 //! Invariants: nothing runs before the acknowledgement or after the token has expired; of an operation that the client has completed
 //! nothing more is sent. Must not know: what operations mean.
 
@@ -14,7 +14,8 @@ use std::time::Duration;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use axum::http::HeaderMap;
 use bytes::Bytes;
-use futures_util::future::{AbortHandle, Abortable};
+use futures_util::SinkExt as _;
+use futures_util::future::{AbortHandle, Abortable, FutureExt as _};
 use futures_util::stream::{BoxStream, SelectAll, StreamExt as _, once};
 use serde_json::{Map, Value as Json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,7 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::ending::Ending;
-use super::message::{self, Incoming};
+use super::message::{self, Envelope, Incoming};
 use crate::admit::{OperationKind, Prepared};
 use crate::code::Code;
 use crate::complete::Answer;
@@ -35,9 +36,12 @@ const ANSWERS_MAX: usize = 4;
 /// How long a client may take to answer our close frame.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
+/// Messages that are written together at most, as far as they are ready.
+const TOGETHER_MAX: usize = 64;
+
 /// What an operation has to say; none: it has ended.
 struct Said {
-    id: Arc<str>,
+    of: Arc<Envelope>,
     payload: Option<Payload>,
     /// Of a single answer: given back once it has been written.
     place: Option<OwnedSemaphorePermit>,
@@ -93,12 +97,12 @@ impl<E: Endpoint> Connection<E> {
     async fn serve(&mut self) -> Ending {
         let stop = self.stop.clone();
         let init_time = self.service.gate().limits().socket_init_time;
-        let opened = stop.run_until_cancelled(tokio::time::timeout(init_time, self.opened())).await;
+        let opened = stop.run_until_cancelled(tokio::time::timeout(init_time, Box::pin(self.opened()))).await;
         match opened {
             None => Ending::Stopping,
             Some(Err(_elapsed)) => Ending::InitTimeout,
             Some(Ok(Err(ending))) => ending,
-            Some(Ok(Ok(caller))) => match self.converse(caller).await {
+            Some(Ok(Ok(caller))) => match self.converse(&caller).await {
                 Ok(never) => match never {},
                 Err(ending) => ending,
             },
@@ -122,18 +126,18 @@ impl<E: Endpoint> Connection<E> {
     async fn authenticate(&mut self, init: &Map<String, Json>) -> Result<E::Caller, Ending> {
         let caller = self.service.endpoint().authenticate_socket(init, &self.headers, self.peer).await.map_err(|_| Ending::Forbidden)?;
         // They hold the token; it is not needed again.
-        self.headers.clear();
+        self.headers = HeaderMap::new();
         self.send(message::ACK.to_owned()).await?;
         Ok(caller)
     }
 
-    async fn converse(&mut self, caller: E::Caller) -> Result<std::convert::Infallible, Ending> {
+    async fn converse(&mut self, caller: &E::Caller) -> Result<std::convert::Infallible, Ending> {
         let every = self.service.gate().limits().socket_keep_alive;
         let mut keep_alive = tokio::time::interval_at(Instant::now() + every, every);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = self.stop.clone();
         let mut stopping = pin!(stop.cancelled());
-        let mut expired = pin!(tokio::time::sleep(self.service.endpoint().expires_in(&caller)));
+        let mut expired = pin!(tokio::time::sleep(self.service.endpoint().expires_in(caller)));
         loop {
             let has_operations = !self.said.is_empty();
             // In this order: a pong that has arrived is read before its absence is found.
@@ -148,7 +152,7 @@ impl<E: Endpoint> Connection<E> {
             match step {
                 Step::Stopping => return Err(Ending::Stopping),
                 Step::Expired => {
-                    let left = self.service.endpoint().expires_in(&caller);
+                    let left = self.service.endpoint().expires_in(caller);
                     if left.is_zero() {
                         return Err(Ending::Expired);
                     }
@@ -157,7 +161,7 @@ impl<E: Endpoint> Connection<E> {
                 }
                 Step::Received(received) => {
                     if let Some(incoming) = self.read(received)? {
-                        self.answer(&caller, incoming).await?;
+                        self.answer(caller, incoming).await?;
                     }
                 }
                 Step::Said(said) => self.pass_on(said).await?,
@@ -209,49 +213,68 @@ impl<E: Endpoint> Connection<E> {
         metrics::counter!("plimsoll_socket_operations_total", "kind" => kind, "code" => code).increment(1);
         match prepared {
             Ok(prepared) => {
-                self.start(caller, id.into(), prepared);
+                self.start(caller, Envelope::new(id), prepared);
                 Ok(())
             }
             Err(refused) => {
                 let errors = Payload::Failed(Answer::from(refused).errors_to_json());
-                self.send_json(message::framed(&id, &errors)).await
+                self.write(text(Envelope::new(id).around(&errors))?).await
             }
         }
     }
 
-    fn start(&mut self, caller: &E::Caller, id: Arc<str>, prepared: Prepared) {
+    fn start(&mut self, caller: &E::Caller, of: Envelope, prepared: Prepared) {
         let goes_on = prepared.facts.kind == OperationKind::Subscription;
         let mut payloads = self.service.open(caller.clone(), prepared);
-        let (of, answers) = (Arc::clone(&id), Arc::clone(&self.answers));
+        let of = Arc::new(of);
+        let last = Said { of: Arc::clone(&of), payload: None, place: None };
+        let (operation, registration) = AbortHandle::new_pair();
+        self.running.insert(Arc::clone(of.id()), operation);
         let said = if goes_on {
-            payloads.map(move |payload| Said { id: Arc::clone(&of), payload: Some(payload), place: None }).boxed()
+            payloads.map(move |payload| Said { of: Arc::clone(&of), payload: Some(payload), place: None }).boxed()
         } else {
+            let answers = Arc::clone(&self.answers);
             once(async move {
                 // The semaphore is never closed.
                 let place = answers.acquire_owned().await.ok();
-                Said { id: of, payload: payloads.next().await, place }
+                Said { of, payload: payloads.next().await, place }
             })
             .boxed()
         };
-        let last = Said { id: Arc::clone(&id), payload: None, place: None };
-        let (operation, registration) = AbortHandle::new_pair();
         self.said.push(Abortable::new(said.chain(once(std::future::ready(last))).boxed(), registration));
-        self.running.insert(id, operation);
     }
 
-    /// Sends what an operation says. An error is its last word; else `complete` is.
-    async fn pass_on(&mut self, Said { id, payload, place }: Said) -> Result<(), Ending> {
+    /// Sends what an operation says, and what others have ready.
+    async fn pass_on(&mut self, said: Said) -> Result<(), Ending> {
+        let time = self.service.gate().limits().socket_write_time;
+        tokio::time::timeout(time, self.pass_on_together(said)).await.unwrap_or(Err(Ending::Slow))
+    }
+
+    async fn pass_on_together(&mut self, first: Said) -> Result<(), Ending> {
+        let (mut said, mut places, mut count) = (first, Vec::new(), 1);
+        loop {
+            let message = self.message(&said.of, said.payload)?;
+            self.socket.feed(message).await.map_err(broken)?;
+            places.extend(said.place);
+            if count == TOGETHER_MAX {
+                break;
+            }
+            let Some(Some(ready)) = self.said.next().now_or_never() else { break };
+            (said, count) = (ready, count + 1);
+        }
+        let flushed = self.socket.flush().await.map_err(broken);
+        drop(places);
+        flushed
+    }
+
+    /// A payload as a message. An error is the last word of an operation; else `complete` is.
+    fn message(&mut self, of: &Envelope, payload: Option<Payload>) -> Result<Message, Ending> {
         if !matches!(payload, Some(Payload::Next(_)))
-            && let Some(operation) = self.running.remove(&id)
+            && let Some(operation) = self.running.remove(of.id())
         {
             operation.abort();
         }
-        let written = match payload {
-            Some(payload) => self.send_json(message::framed(&id, &payload)).await,
-            None => self.send(message::complete(&id)).await,
-        };
-        drop(place);
-        written
+        text(payload.map_or_else(|| of.complete(), |payload| of.around(&payload)))
     }
 
     async fn keep_alive(&mut self) -> Result<(), Ending> {
@@ -261,25 +284,22 @@ impl<E: Endpoint> Connection<E> {
         self.write(Message::Ping(Bytes::new())).await
     }
 
-    async fn send_json(&mut self, json: Vec<u8>) -> Result<(), Ending> {
-        // What serde_json has written is UTF-8.
-        let text = Utf8Bytes::try_from(Bytes::from(json)).map_err(|_| Ending::Internal)?;
-        self.write(Message::Text(text)).await
-    }
-
     async fn send(&mut self, text: String) -> Result<(), Ending> {
         self.write(Message::Text(text.into())).await
     }
 
     async fn write(&mut self, message: Message) -> Result<(), Ending> {
         let time = self.service.gate().limits().socket_write_time;
-        match tokio::time::timeout(time, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "cannot write to a socket");
-                Err(Ending::Broken)
-            }
-            Err(_elapsed) => Err(Ending::Slow),
-        }
+        tokio::time::timeout(time, self.socket.send(message)).await.map_or(Err(Ending::Slow), |written| written.map_err(broken))
     }
+}
+
+/// What serde_json has written is UTF-8.
+fn text(json: Vec<u8>) -> Result<Message, Ending> {
+    Utf8Bytes::try_from(Bytes::from(json)).map(Message::Text).map_err(|_| Ending::Internal)
+}
+
+fn broken(error: axum::Error) -> Ending {
+    tracing::debug!(error = &error as &dyn std::error::Error, "cannot write to a socket");
+    Ending::Broken
 }

@@ -3,6 +3,8 @@
 //! Invariant: a message that does not fit the protocol's text is refused with what is wrong with it, and nothing of it is echoed but
 //! the payload of a ping. Must not know: sockets, what an operation means.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
@@ -97,22 +99,39 @@ pub fn pong(payload: Option<&Json>) -> String {
     }
 }
 
-/// Frames a payload of an operation, as bytes of JSON.
-pub fn framed(id: &str, payload: &Payload) -> Vec<u8> {
-    let (kind, json) = match payload {
-        Payload::Next(json) => ("next", json),
-        Payload::Failed(json) => ("error", json),
-    };
-    let mut text = format!(r#"{{"id":{},"type":"{kind}","payload":"#, Json::from(id)).into_bytes();
-    text.reserve(json.len() + 1);
-    text.extend_from_slice(json);
-    text.push(b'}');
-    text
+/// What stands around the payloads of an operation, written once.
+#[derive(Debug)]
+pub struct Envelope {
+    id: Arc<str>,
+    /// Up to the type.
+    head: Box<str>,
 }
 
-/// Says that an operation has nothing more to say.
-pub fn complete(id: &str) -> String {
-    format!(r#"{{"id":{},"type":"complete"}}"#, Json::from(id))
+impl Envelope {
+    /// The envelope of the operation with this id.
+    pub fn new(id: String) -> Self {
+        let head = format!(r#"{{"id":{},"type":""#, Json::from(id.as_str())).into();
+        Self { id: id.into(), head }
+    }
+
+    /// The client's name for the operation.
+    pub const fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// A payload as a message; what it says is copied as it is.
+    pub fn around(&self, payload: &Payload) -> Vec<u8> {
+        let (kind, json) = match payload {
+            Payload::Next(json) => (&br#"next","payload":"#[..], json),
+            Payload::Failed(json) => (&br#"error","payload":"#[..], json),
+        };
+        [self.head.as_bytes(), kind, json, b"}"].concat()
+    }
+
+    /// Says that the operation has nothing more to say.
+    pub fn complete(&self) -> Vec<u8> {
+        [self.head.as_bytes(), br#"complete"}"#].concat()
+    }
 }
 
 #[cfg(test)]
@@ -168,11 +187,13 @@ mod tests {
 
     #[test]
     fn payloads_are_framed_with_ids_of_any_kind() {
-        let text = framed("a\"\u{7}", &Payload::Next(Bytes::from_static(br#"{"data":null}"#)));
+        let odd = Envelope::new("a\"\u{7}".to_owned());
+        let text = odd.around(&Payload::Next(Bytes::from_static(br#"{"data":null}"#)));
         let read: Json = serde_json::from_slice(&text).unwrap();
         assert_eq!(read, json!({"id": "a\"\u{7}", "type": "next", "payload": {"data": null}}));
-        let failed: Json = serde_json::from_slice(&framed("1", &Payload::Failed(Bytes::from_static(b"[]")))).unwrap();
-        assert_eq!(failed, json!({"id": "1", "type": "error", "payload": []}));
+        let plain = Envelope::new("1".to_owned());
+        assert_eq!(plain.around(&Payload::Failed(Bytes::from_static(b"[]"))), br#"{"id":"1","type":"error","payload":[]}"#);
+        assert_eq!(plain.complete(), br#"{"id":"1","type":"complete"}"#);
         assert_eq!(pong(Some(&json!({"a": 1}))), r#"{"type":"pong","payload":{"a":1}}"#);
     }
 }

@@ -37,7 +37,7 @@ const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// What is written may wait for so much more before it is sent.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
-/// The sockets of a service. Cheap to clone.
+/// The sockets and event streams of a service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sockets {
     places: Arc<Semaphore>,
@@ -45,16 +45,17 @@ pub struct Sockets {
     stop: CancellationToken,
 }
 
-/// A socket's place: it counts until it is dropped.
+/// A connection's place: it counts until it is dropped.
 #[derive(Debug)]
-struct Place {
+pub(crate) struct Place {
+    gauge: &'static str,
     _permit: OwnedSemaphorePermit,
     _open: TaskTrackerToken,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        metrics::gauge!("plimsoll_sockets").decrement(1);
+        metrics::gauge!(self.gauge).decrement(1);
     }
 }
 
@@ -65,10 +66,20 @@ impl Sockets {
         Self { places, open: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
-    fn take_place(&self) -> Option<Place> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        metrics::gauge!("plimsoll_sockets").increment(1);
-        Some(Place { _permit: permit, _open: self.open.token() })
+    /// A place that `gauge` counts, for as long as the server does not stop; else, and where all are taken, why there is none.
+    pub(crate) fn take_place(&self, gauge: &'static str) -> Result<Place, Box<Reply>> {
+        let permit = if self.stop.is_cancelled() { None } else { Arc::clone(&self.places).try_acquire_owned().ok() };
+        let Some(permit) = permit else {
+            let message = "too many open sockets and event streams, or the server is stopping";
+            return Err(Reply::refuse(StatusCode::SERVICE_UNAVAILABLE, Media::Json, Code::LimitExceeded, message).with(RETRY_AFTER, "1"));
+        };
+        metrics::gauge!(gauge).increment(1);
+        Ok(Place { gauge, _permit: permit, _open: self.open.token() })
+    }
+
+    /// Cancelled when the server stops.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
     }
 
     /// Tells every socket that the server stops, and lets nobody in any more.
@@ -123,11 +134,7 @@ async fn accept<E: Endpoint>(service: &Service<E>, parts: &mut Parts) -> Result<
         return Err(refuse(StatusCode::NOT_ACCEPTABLE, Code::BadUserInput, "the one sub-protocol is graphql-transport-ws"));
     }
     let sockets = service.sockets();
-    let place = if sockets.stop.is_cancelled() { None } else { sockets.take_place() };
-    let Some(place) = place else {
-        let message = "too many open sockets, or the server is stopping";
-        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, Code::LimitExceeded, message).with(RETRY_AFTER, "1"));
-    };
+    let place = sockets.take_place("plimsoll_sockets")?;
     let limits = service.gate().limits();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     let (service, headers, stop) = (service.clone(), parts.headers.clone(), sockets.stop.clone());
