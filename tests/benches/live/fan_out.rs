@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll_domain::clock::{IdSource as _, TimeOrderedIds};
 use plimsoll_tests::process::{cpu_seconds, memory_mib};
-use plimsoll_tests::socket::Socket;
+use plimsoll_tests::socket::{PROTOCOL, Socket};
 use plimsoll_tests::{Database, Server, in_us, token};
 use serde_json::{Value, json};
 
@@ -56,6 +56,8 @@ struct Dashboards {
 }
 
 impl Manners for Dashboards {
+    const PROTOCOL: Option<&'static str> = Some(PROTOCOL);
+
     fn address(&self) -> &str {
         &self.address
     }
@@ -80,6 +82,8 @@ impl Manners for Dashboards {
 struct Plain(Arc<str>);
 
 impl Manners for Plain {
+    const PROTOCOL: Option<&'static str> = None;
+
     fn address(&self) -> &str {
         &self.0
     }

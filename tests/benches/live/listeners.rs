@@ -71,6 +71,9 @@ impl Heard {
 
 /// What is said at the beginning, and what is made of what is heard.
 pub trait Manners: Clone + Send + Sync + 'static {
+    /// The sub-protocol.
+    const PROTOCOL: Option<&'static str>;
+
     /// The address, such as `127.0.0.1:8000`.
     fn address(&self) -> &str;
 
@@ -112,7 +115,9 @@ pub async fn open<M: Manners>(count: usize, manners: M, heard: Arc<Heard>) -> Jo
 async fn connect<M: Manners>(manners: &M, number: usize) -> WebSocketStream<TcpStream> {
     let stream = TcpStream::connect(manners.address()).await.unwrap();
     let mut request = format!("ws://{}/graphql", manners.address()).into_client_request().unwrap();
-    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-transport-ws"));
+    if let Some(protocol) = M::PROTOCOL {
+        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(protocol));
+    }
     let config = WebSocketConfig::default().read_buffer_size(4 * 1024).write_buffer_size(1_024);
     let (mut socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await.unwrap();
     for greeting in manners.greetings(number) {

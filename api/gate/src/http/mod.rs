@@ -60,7 +60,7 @@ pub async fn respond<E: Endpoint>(service: &Service<E>, request: Request<Body>) 
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     if socket::is_asked_for(&parts) {
-        return socket::upgrade(service, parts).await;
+        return socket::upgrade(service, parts);
     }
     let mut kind = None;
     let (code, response) = match serve(service, &parts, body, &mut kind).await {

@@ -11,19 +11,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use axum::http::HeaderMap;
 use bytes::Bytes;
-use futures_util::SinkExt as _;
 use futures_util::future::{AbortHandle, Abortable, FutureExt as _};
 use futures_util::stream::{BoxStream, SelectAll, StreamExt as _, once};
 use serde_json::{Map, Value as Json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tungstenite::{Error, Message};
 
 use super::ending::Ending;
 use super::message::{self, Envelope, Incoming};
+use super::wire::{Texts, Wire};
 use crate::admit::{OperationKind, Prepared};
 use crate::code::Code;
 use crate::complete::Answer;
@@ -50,7 +50,7 @@ struct Said {
 /// A WebSocket and what runs on it.
 pub struct Connection<E: Endpoint> {
     service: Service<E>,
-    socket: WebSocket,
+    wire: Wire,
     headers: HeaderMap,
     peer: Option<SocketAddr>,
     stop: CancellationToken,
@@ -66,16 +66,16 @@ pub struct Connection<E: Endpoint> {
 enum Step {
     Stopping,
     Expired,
-    Received(Option<Result<Message, axum::Error>>),
+    Received(Option<Result<Message, Error>>),
     Said(Said),
     KeepAlive,
 }
 
 impl<E: Endpoint> Connection<E> {
     /// A connection over a socket that has just been opened; `headers` and `peer` are those of its request.
-    pub fn new(service: Service<E>, socket: WebSocket, headers: HeaderMap, peer: Option<SocketAddr>, stop: CancellationToken) -> Self {
+    pub fn new(service: Service<E>, wire: Wire, headers: HeaderMap, peer: Option<SocketAddr>, stop: CancellationToken) -> Self {
         let (running, said, answers) = (HashMap::new(), SelectAll::new(), Arc::new(Semaphore::new(ANSWERS_MAX)));
-        Self { service, socket, headers, peer, stop, running, said, answers, is_alive: true }
+        Self { service, wire, headers, peer, stop, running, said, answers, is_alive: true }
     }
 
     /// Serves until the end, and says why it ended.
@@ -85,9 +85,9 @@ impl<E: Endpoint> Connection<E> {
         if let Some(frame) = ending.frame() {
             // Whatever goes wrong here, the socket is over either way.
             let _ = tokio::time::timeout(CLOSE_TIME, async {
-                self.socket.send(Message::Close(Some(frame))).await?;
-                while let Some(Ok(_)) = self.socket.recv().await {}
-                Ok::<_, axum::Error>(())
+                self.wire.send(Message::Close(Some(frame))).await?;
+                while let Some(Ok(_)) = self.wire.receive().await {}
+                Ok::<_, Error>(())
             })
             .await;
         }
@@ -112,7 +112,7 @@ impl<E: Endpoint> Connection<E> {
     /// Waits until the client has said who calls.
     async fn opened(&mut self) -> Result<E::Caller, Ending> {
         loop {
-            let received = self.socket.recv().await;
+            let received = self.wire.receive().await;
             match self.read(received)? {
                 Some(Incoming::Init(init)) => return self.authenticate(&init).await,
                 Some(Incoming::Ping(payload)) => self.send(message::pong(payload.as_ref())).await?,
@@ -145,7 +145,7 @@ impl<E: Endpoint> Connection<E> {
                 biased;
                 () = &mut stopping => Step::Stopping,
                 () = &mut expired => Step::Expired,
-                received = self.socket.recv() => Step::Received(received),
+                received = self.wire.receive() => Step::Received(received),
                 Some(said) = self.said.next(), if has_operations => Step::Said(said),
                 _ = keep_alive.tick() => Step::KeepAlive,
             };
@@ -171,15 +171,15 @@ impl<E: Endpoint> Connection<E> {
     }
 
     /// Reads one message; none where it is one of the WebSocket's own.
-    fn read(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<Option<Incoming>, Ending> {
+    fn read(&mut self, received: Option<Result<Message, Error>>) -> Result<Option<Incoming>, Ending> {
         self.is_alive = true;
         match received {
             None => Err(Ending::Client),
-            Some(Err(error)) => Err(Ending::of_reading(error)),
+            Some(Err(error)) => Err(Ending::of_reading(&error)),
             Some(Ok(Message::Text(text))) => message::read(text.as_str()).map(Some).map_err(Ending::BadMessage),
             Some(Ok(Message::Binary(_))) => Err(Ending::BadMessage("a message must be text")),
-            // A close frame is answered by the library; the stream ends after it.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => Ok(None),
+            // Pings and close frames are answered by the library; the stream ends after the latter.
+            Some(Ok(_)) => Ok(None),
         }
     }
 
@@ -218,7 +218,9 @@ impl<E: Endpoint> Connection<E> {
             }
             Err(refused) => {
                 let errors = Payload::Failed(Answer::from(refused).errors_to_json());
-                self.write(text(Envelope::new(id).around(&errors))?).await
+                let mut texts = Texts::default();
+                Envelope::new(id).put(Some(errors), &mut texts);
+                self.in_time(async |wire| wire.send_texts(texts).await).await
             }
         }
     }
@@ -244,37 +246,25 @@ impl<E: Endpoint> Connection<E> {
         self.said.push(Abortable::new(said.chain(once(std::future::ready(last))).boxed(), registration));
     }
 
-    /// Sends what an operation says, and what others have ready.
-    async fn pass_on(&mut self, said: Said) -> Result<(), Ending> {
-        let time = self.service.gate().limits().socket_write_time;
-        tokio::time::timeout(time, self.pass_on_together(said)).await.unwrap_or(Err(Ending::Slow))
-    }
-
-    async fn pass_on_together(&mut self, first: Said) -> Result<(), Ending> {
-        let (mut said, mut places, mut count) = (first, Vec::new(), 1);
-        loop {
-            let message = self.message(&said.of, said.payload)?;
-            self.socket.feed(message).await.map_err(broken)?;
-            places.extend(said.place);
-            if count == TOGETHER_MAX {
-                break;
+    /// Sends what an operation says, and what others have ready. An error is the last word of an operation; else `complete` is.
+    async fn pass_on(&mut self, first: Said) -> Result<(), Ending> {
+        let (mut said, mut texts, mut places) = (first, Texts::default(), Vec::new());
+        for left in (0..TOGETHER_MAX).rev() {
+            let Said { of, payload, place } = said;
+            if !matches!(payload, Some(Payload::Next(_)))
+                && let Some(operation) = self.running.remove(of.id())
+            {
+                operation.abort();
             }
-            let Some(Some(ready)) = self.said.next().now_or_never() else { break };
-            (said, count) = (ready, count + 1);
+            of.put(payload, &mut texts);
+            places.extend(place);
+            let ready = if left > 0 { self.said.next().now_or_never().flatten() } else { None };
+            let Some(ready) = ready else { break };
+            said = ready;
         }
-        let flushed = self.socket.flush().await.map_err(broken);
+        let sent = self.in_time(async |wire| wire.send_texts(texts).await).await;
         drop(places);
-        flushed
-    }
-
-    /// A payload as a message. An error is the last word of an operation; else `complete` is.
-    fn message(&mut self, of: &Envelope, payload: Option<Payload>) -> Result<Message, Ending> {
-        if !matches!(payload, Some(Payload::Next(_)))
-            && let Some(operation) = self.running.remove(of.id())
-        {
-            operation.abort();
-        }
-        text(payload.map_or_else(|| of.complete(), |payload| of.around(&payload)))
+        sent
     }
 
     async fn keep_alive(&mut self) -> Result<(), Ending> {
@@ -289,17 +279,19 @@ impl<E: Endpoint> Connection<E> {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), Ending> {
-        let time = self.service.gate().limits().socket_write_time;
-        tokio::time::timeout(time, self.socket.send(message)).await.map_or(Err(Ending::Slow), |written| written.map_err(broken))
+        self.in_time(async |wire| wire.send(message).await).await
     }
-}
 
-/// What serde_json has written is UTF-8.
-fn text(json: Vec<u8>) -> Result<Message, Ending> {
-    Utf8Bytes::try_from(Bytes::from(json)).map(Message::Text).map_err(|_| Ending::Internal)
-}
-
-fn broken(error: axum::Error) -> Ending {
-    tracing::debug!(error = &error as &dyn std::error::Error, "cannot write to a socket");
-    Ending::Broken
+    /// Writes; the client is given so much time to take it. What is given up is never written to its end, so the socket is over.
+    async fn in_time(&mut self, write: impl AsyncFnOnce(&mut Wire) -> Result<(), Error>) -> Result<(), Ending> {
+        let time = self.service.gate().limits().socket_write_time;
+        match tokio::time::timeout(time, write(&mut self.wire)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "cannot write to a socket");
+                Err(Ending::Broken)
+            }
+            Err(_elapsed) => Err(Ending::Slow),
+        }
+    }
 }

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
+use super::wire::Texts;
 use crate::http::params::{Wrong, from_value};
 use crate::service::Params;
 use crate::stream::Payload;
@@ -119,24 +121,20 @@ impl Envelope {
         &self.id
     }
 
-    /// A payload as a message; what it says is copied as it is.
-    pub fn around(&self, payload: &Payload) -> Vec<u8> {
-        let (kind, json) = match payload {
-            Payload::Next(json) => (&br#"next","payload":"#[..], json),
-            Payload::Failed(json) => (&br#"error","payload":"#[..], json),
+    /// One more message: what the operation says, or that it has nothing more to say.
+    pub fn put(&self, payload: Option<Payload>, into: &mut Texts) {
+        let (kind, parts) = match payload {
+            Some(Payload::Next(json)) => (&br#"next","payload":"#[..], [json, Bytes::from_static(b"}")]),
+            Some(Payload::Failed(json)) => (&br#"error","payload":"#[..], [json, Bytes::from_static(b"}")]),
+            None => (&br#"complete"}"#[..], [Bytes::new(), Bytes::new()]),
         };
-        [self.head.as_bytes(), kind, json, b"}"].concat()
-    }
-
-    /// Says that the operation has nothing more to say.
-    pub fn complete(&self) -> Vec<u8> {
-        [self.head.as_bytes(), br#"complete"}"#].concat()
+        into.push(&[self.head.as_bytes(), kind], parts);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
+    use bytes::Buf as _;
     use serde_json::json;
 
     use super::*;
@@ -185,15 +183,21 @@ mod tests {
         assert!(read(&format!(r#"{{"type":"complete","id":"{}"}}"#, "x".repeat(ID_MAX_BYTES + 1))).is_err());
     }
 
+    /// A message without the head of its frame, which is 2 bytes as long as the message is short.
+    fn put(id: &str, payload: Option<Payload>) -> Vec<u8> {
+        let mut texts = Texts::default();
+        Envelope::new(id.to_owned()).put(payload, &mut texts);
+        let length = texts.remaining();
+        texts.copy_to_bytes(length)[2..].to_vec()
+    }
+
     #[test]
     fn payloads_are_framed_with_ids_of_any_kind() {
-        let odd = Envelope::new("a\"\u{7}".to_owned());
-        let text = odd.around(&Payload::Next(Bytes::from_static(br#"{"data":null}"#)));
+        let text = put("a\"\u{7}", Some(Payload::Next(Bytes::from_static(br#"{"data":null}"#))));
         let read: Json = serde_json::from_slice(&text).unwrap();
         assert_eq!(read, json!({"id": "a\"\u{7}", "type": "next", "payload": {"data": null}}));
-        let plain = Envelope::new("1".to_owned());
-        assert_eq!(plain.around(&Payload::Failed(Bytes::from_static(b"[]"))), br#"{"id":"1","type":"error","payload":[]}"#);
-        assert_eq!(plain.complete(), br#"{"id":"1","type":"complete"}"#);
+        assert_eq!(put("1", Some(Payload::Failed(Bytes::from_static(b"[]")))), br#"{"id":"1","type":"error","payload":[]}"#);
+        assert_eq!(put("1", None), br#"{"id":"1","type":"complete"}"#);
         assert_eq!(pong(Some(&json!({"a": 1}))), r#"{"type":"pong","payload":{"a":1}}"#);
     }
 }
