@@ -58,7 +58,7 @@ impl Course {
 
     /// Tells that everything up to a place has been told, and that the stream waits for news.
     pub fn waits(&self, place: Place) {
-        self.standing.send_if_modified(|standing| std::mem::replace(&mut standing.waits_at, Some(place)) != Some(place));
+        self.standing.send_if_modified(|standing| standing.waits_at.replace(place) != Some(place));
     }
 
     /// The place of the item that was yielded last.
