@@ -14,6 +14,7 @@ mod listeners;
 use std::time::Duration;
 
 use plimsoll_tests::Database;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -26,6 +27,9 @@ fn percentile(sorted: &[Duration], ratio: f64) -> f64 {
 
 #[tokio::main]
 async fn main() {
+    let limit = getrlimit(Resource::Nofile);
+    // As far as this process may: each connection is an open file.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     // The same program is the server that it compares with.
     if let Ok(messages) = std::env::var(bare::MESSAGES) {
         return bare::serve(&messages).await;

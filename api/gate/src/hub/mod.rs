@@ -84,7 +84,7 @@ impl<S: Clone + Eq + Hash + Send + Sync + 'static> Hub<S> {
             }
             Delivery::Ordered => {
                 let (live, has_cursor) = view::without_argument(document.clone(), CURSOR_ARGUMENT);
-                let key = (View::of(&live), scope);
+                let (key, live) = ((View::of(&live), scope), Arc::new(live));
                 ordered::seat(ordered::Table { registry: self.ordered.clone(), key, live, operation }, has_cursor.then_some(document))
             }
         }

@@ -26,6 +26,8 @@ pub(crate) const BACKLOG_MAX: usize = 256;
 
 /// What the seats see of a live execution.
 pub(crate) struct Ordered {
+    /// What is run, for the seats to keep no document of their own.
+    document: Arc<OutDocument>,
     events: broadcast::Sender<Event>,
     /// Everything up to here has been sent, or is about to be.
     reached: watch::Receiver<Option<Place>>,
@@ -41,11 +43,11 @@ struct Event {
 }
 
 impl Ordered {
-    fn start(mut payloads: Payloads, course: Course) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    fn start(document: Arc<OutDocument>, mut payloads: Payloads, course: Course) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let events = broadcast::Sender::new(BACKLOG_MAX);
         let (raise, reached) = watch::channel(None);
         let began = Arc::<OnceLock<Place>>::default();
-        let seen = Self { events: events.clone(), reached, began: Arc::clone(&began) };
+        let seen = Self { document, events: events.clone(), reached, began: Arc::clone(&began) };
         let work = async move {
             let mut standing = course.standing();
             loop {
@@ -89,17 +91,19 @@ pub(crate) struct Table<S: Eq + Hash> {
     pub registry: Registry<Key<S>, Ordered>,
     pub key: Key<S>,
     /// The document without its cursor.
-    pub live: OutDocument,
+    pub live: Arc<OutDocument>,
     pub operation: Arc<dyn Run>,
 }
 
 impl<S: Clone + Eq + Hash + Send + Sync + 'static> Table<S> {
     /// Listens to the live execution, which begins behind `from` where there is none.
-    fn listen(&self, from: Option<Place>) -> Listening<S> {
+    fn listen(&mut self, from: Option<Place>) -> Listening<S> {
         let live = self.registry.join(self.key.clone(), || {
             let course = Course::behind(from);
-            Ordered::start(self.operation.run(self.live.clone(), Some(course.clone())), course)
+            let payloads = self.operation.run((*self.live).clone(), Some(course.clone()));
+            Ordered::start(Arc::clone(&self.live), payloads, course)
         });
+        self.live = Arc::clone(&live.document);
         // In this order: what is sent between the two is heard although it counts as reached.
         let reached = *live.reached.borrow();
         let events = live.events.subscribe();
@@ -148,7 +152,7 @@ struct Seat<S: Eq + Hash> {
 }
 
 /// A seat; `from_cursor` is the document with its cursor, where it has one.
-pub(crate) fn seat<S: Clone + Eq + Hash + Send + Sync + 'static>(table: Table<S>, from_cursor: Option<OutDocument>) -> Payloads {
+pub(crate) fn seat<S: Clone + Eq + Hash + Send + Sync + 'static>(mut table: Table<S>, from_cursor: Option<OutDocument>) -> Payloads {
     let (phase, at) = match from_cursor {
         Some(document) => (Phase::CatchingUp(table.alone(document, None, "cursor")), None),
         None => {
@@ -234,7 +238,7 @@ impl<S: Clone + Eq + Hash + Send + Sync + 'static> Seat<S> {
                 Err(broadcast::error::RecvError::Closed) => return Turn::Ended,
                 Err(broadcast::error::RecvError::Lagged(_)) => {
                     let from = self.at.or_else(|| listening.live.began.get().copied());
-                    return Turn::Moved(Phase::CatchingUp(self.table.alone(self.table.live.clone(), from, "slow")));
+                    return Turn::Moved(Phase::CatchingUp(self.table.alone((*self.table.live).clone(), from, "slow")));
                 }
             }
         }
