@@ -11,6 +11,7 @@ pub mod command;
 pub mod config;
 pub mod graphql;
 pub mod http;
+mod open_files;
 pub mod tasks;
 pub mod telemetry;
 pub mod webhook;
@@ -127,6 +128,7 @@ pub async fn serve_store(
 ) -> Result<(), ServeError> {
     let clock: Arc<dyn Clock> = Arc::clone(store.clock());
     let ids: Arc<dyn IdSource> = Arc::new(TimeOrderedIds);
+    open_files::raise_limit(config.limits.connections);
     let metrics = http::metrics::start().map_err(ServeError::Metrics)?;
     plimsoll_domain::describe_metrics();
     let authenticator = authenticator(&config, &listener, &clock)?;

@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a harness fails loudly")]
 
 pub mod compare;
+pub mod event_stream;
 pub mod load;
 pub mod process;
 pub mod proxy;

@@ -14,7 +14,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let path = entry.path();
-            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "target" && name != "node_modules") {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
@@ -30,6 +30,16 @@ fn the_committed_schema_is_the_schema() {
     let printed = Command::new(plimsoll_tests::binary()).arg("schema").output().unwrap();
     let committed = std::fs::read_to_string(root().join("schema.graphql")).unwrap();
     assert!(String::from_utf8(printed.stdout).unwrap() == committed, "run `cargo run -- schema > schema.graphql`");
+}
+
+/// What `.ci/run` runs is what front-end developers are told.
+#[test]
+fn the_readme_shows_the_clients_that_run() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for name in ["socket.ts", "stream.ts", "apollo.ts", "urql.ts"] {
+        let code = std::fs::read_to_string(root().join("tests/clients/src").join(name)).unwrap();
+        assert!(readme.contains(&format!("```ts\n{code}```\n")), "tests/clients/src/{name} has changed: copy it into README.md");
+    }
 }
 
 #[test]

@@ -226,6 +226,22 @@ async fn an_answer_with_errors_and_data_is_a_next() {
 }
 
 #[tokio::test]
+async fn a_mutation_runs_once_and_completes() {
+    with_server(async |server| {
+        let mut socket = Socket::ready(server, &["ADMIN"]).await;
+        let create = "mutation($input: AlertRuleInput!) { alertRuleCreate(input: $input) { alertRule { name } userErrors { code } } }";
+        let input = json!({ "input": { "name": "CPU", "signal": "CPU_RATIO", "detection": "ABOVE", "threshold": 0.9, "forSeconds": 0 } });
+        socket.subscribe("1", create, input).await;
+        assert_eq!(socket.data("1").await["alertRuleCreate"], json!({ "alertRule": { "name": "CPU" }, "userErrors": [] }));
+        assert_eq!(socket.message().await, json!({ "id": "1", "type": "complete" }));
+        let (_, answer) = server.ask(&["ADMIN"], "{ alertRules { name } }", json!({})).await;
+        let rules = answer["data"]["alertRules"].as_array().unwrap();
+        assert_eq!(rules.iter().filter(|rule| rule["name"] == "CPU").count(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn pings_are_answered_with_their_payload_before_the_init_as_well() {
     with_server(async |server| {
         let mut socket = Socket::open(server).await;

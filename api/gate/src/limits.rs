@@ -53,7 +53,7 @@ pub struct Limits {
     pub query_time: Duration,
     /// Operations that run at once; more wait within their `query_time`.
     pub running_operations: usize,
-    /// WebSockets of the process.
+    /// WebSockets and event streams of the process.
     pub sockets: usize,
     /// Operations that one WebSocket carries at once.
     pub socket_operations: usize,
@@ -63,7 +63,7 @@ pub struct Limits {
     pub socket_init_time: Duration,
     /// Time in which a client must have taken one message.
     pub socket_write_time: Duration,
-    /// Time after which a client is asked whether it lives, and in which it must have answered.
+    /// Time after which a client is asked whether it lives, and in which it must have answered; on an event stream a comment says so.
     pub socket_keep_alive: Duration,
     /// Admitted documents that are kept.
     pub cached_documents: usize,

@@ -5,6 +5,7 @@
 //! panics or takes too long costs its own answer and nothing else. It must not know headers or status codes.
 
 use std::future::Future;
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::admit::{OperationFacts, OperationKind, Prepared};
 use crate::code::Code;
 use crate::complete::Answer;
 use crate::gate::Gate;
+use crate::hub::{Delivery, Hub};
 use crate::refused::{Refused, coded};
 use crate::socket::Sockets;
 
@@ -28,6 +30,9 @@ use crate::socket::Sockets;
 pub trait Endpoint: Clone + Send + Sync + 'static {
     /// Who calls, once that is known.
     type Caller: Clone + Send + Sync + 'static;
+
+    /// All of a caller that limits what it may see, and nothing else of it: subscriptions of callers with the same scope are shared.
+    type Scope: Clone + Eq + Hash + Send + Sync + 'static;
 
     /// Finds out who calls.
     ///
@@ -58,8 +63,17 @@ pub trait Endpoint: Clone + Send + Sync + 'static {
     /// Runs a query or mutation.
     fn execute(&self, caller: Self::Caller, request: Request, facts: OperationFacts) -> impl Future<Output = Response> + Send;
 
-    /// Starts a subscription; its answers are computed one by one as they are asked for.
-    fn subscribe(&self, caller: Self::Caller, request: Request, facts: &OperationFacts) -> BoxStream<'static, Response>;
+    /// What limits what a caller may see.
+    fn scope(&self, caller: &Self::Caller) -> Self::Scope;
+
+    /// How payloads of a subscription are delivered.
+    fn delivery(&self, facts: &OperationFacts) -> Delivery;
+
+    /// Hears that a caller has subscribed, once for each subscription.
+    fn subscribed(&self, caller: &Self::Caller, facts: &OperationFacts);
+
+    /// Runs a subscription for everybody with this scope; its answers are computed one by one as they are asked for.
+    fn subscribe(&self, scope: Self::Scope, request: Request) -> BoxStream<'static, Response>;
 
     /// Names a fault of the service, in the log and to the client.
     fn next_error_id(&self) -> String;
@@ -97,16 +111,23 @@ pub struct Params {
 }
 
 /// A gate and the host behind it. Cheap to clone.
-pub struct Service<E> {
+pub struct Service<E: Endpoint> {
     gate: Gate,
     endpoint: E,
     running: Arc<Semaphore>,
     sockets: Sockets,
+    hub: Hub<E::Scope>,
 }
 
-impl<E: Clone> Clone for Service<E> {
+impl<E: Endpoint> Clone for Service<E> {
     fn clone(&self) -> Self {
-        Self { gate: self.gate.clone(), endpoint: self.endpoint.clone(), running: Arc::clone(&self.running), sockets: self.sockets.clone() }
+        Self {
+            gate: self.gate.clone(),
+            endpoint: self.endpoint.clone(),
+            running: Arc::clone(&self.running),
+            sockets: self.sockets.clone(),
+            hub: self.hub.clone(),
+        }
     }
 }
 
@@ -116,7 +137,7 @@ impl<E: Endpoint> Service<E> {
     pub fn new(gate: Gate, endpoint: E) -> Self {
         let running = Arc::new(Semaphore::new(gate.limits().running_operations.min(Semaphore::MAX_PERMITS)));
         let sockets = Sockets::new(gate.limits().sockets);
-        Self { gate, endpoint, running, sockets }
+        Self { gate, endpoint, running, sockets, hub: Hub::default() }
     }
 
     /// The gate.
@@ -129,6 +150,11 @@ impl<E: Endpoint> Service<E> {
     #[must_use]
     pub const fn sockets(&self) -> &Sockets {
         &self.sockets
+    }
+
+    /// What subscriptions share.
+    pub(crate) const fn hub(&self) -> &Hub<E::Scope> {
+        &self.hub
     }
 
     /// The host.

@@ -1,18 +1,22 @@
 //! An operation as a stream of serialized payloads, for every transport that goes on.
 //!
-//! This is the one place where an operation becomes payloads: what is shared between subscribers is to be shared here, the transports
-//! only frame what comes. Invariants: a stream computes when it is asked for the next payload and not before, so that a reader that
-//! is slow gets the newest and holds nothing back; [`Payload::Failed`] is the last; a panic costs its own operation.
-//! Must not know: ids of operations, sockets.
+//! This is the one place where an operation becomes payloads: the hub shares them between subscribers, the transports only frame what
+//! comes. Invariants: [`Payload::Failed`] is the last; a panic costs its own operation; what is run for a subscription sees the scope
+//! of its callers and none of them. Must not know: ids of operations, sockets.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
+use async_graphql::parser::types::ExecutableDocument as OutDocument;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
 use crate::admit::{Completion, OperationKind, Prepared};
+use crate::code::Code;
 use crate::complete::Answer;
+use crate::hub::{Course, Run, Running};
+use crate::refused::Refused;
 use crate::service::{Endpoint, Service};
 
 /// What an operation says, as JSON.
@@ -44,18 +48,50 @@ impl Drop for Open {
 }
 
 impl<E: Endpoint> Service<E> {
-    /// Opens an operation of any kind; nothing runs before it is polled.
+    /// Opens an operation of any kind. A query or mutation does not run before it is polled; a subscription takes its seat in the hub.
     #[must_use]
-    pub fn open(&self, caller: E::Caller, prepared: Prepared) -> Payloads {
+    pub fn open(&self, caller: E::Caller, mut prepared: Prepared) -> Payloads {
         let service = self.clone();
         if prepared.facts.kind != OperationKind::Subscription {
             return stream::once(async move { payload(&service.run(caller, prepared).await, false) }).boxed();
         }
-        let Prepared { request, facts, completion, .. } = prepared;
+        let document = match prepared.request.parsed_query() {
+            Ok(document) => document.clone(),
+            Err(error) => return failed(&Refused::new(Code::Internal, error.message, None).into()),
+        };
+        self.endpoint().subscribed(&caller, &prepared.facts);
+        let scope = self.endpoint().scope(&caller);
+        let delivery = self.endpoint().delivery(&prepared.facts);
+        let operation = Subscribed { service, scope: scope.clone(), completion: prepared.completion };
+        let payloads = self.hub().seat(delivery, scope, document, Arc::new(operation));
         let open = Open::new();
-        let answers = self.endpoint().subscribe(caller, request, &facts);
+        payloads
+            .map(move |payload| {
+                let _open = &open;
+                payload
+            })
+            .boxed()
+    }
+}
+
+/// A subscription under a scope, to be run once or more often.
+struct Subscribed<E: Endpoint> {
+    service: Service<E>,
+    scope: E::Scope,
+    completion: Completion,
+}
+
+impl<E: Endpoint> Run for Subscribed<E> {
+    fn run(&self, document: OutDocument, course: Option<Course>) -> Payloads {
+        let mut request = async_graphql::Request::new("");
+        request.set_parsed_query(document);
+        if let Some(course) = course {
+            request = request.data(course);
+        }
+        let (service, completion, running) = (self.service.clone(), self.completion.clone(), Running::new());
+        let answers = service.endpoint().subscribe(self.scope.clone(), request);
         let payloads = AssertUnwindSafe(answers).catch_unwind().map(move |response| {
-            let _open = &open;
+            let _running = &running;
             match response {
                 Ok(response) => payload(&completed(&service, &completion, response), true),
                 Err(panic) => payload(&service.panicked(panic_text(&*panic)), true),
@@ -65,8 +101,15 @@ impl<E: Endpoint> Service<E> {
     }
 }
 
+/// Completes an answer that may be shared by documents in which its fields stand elsewhere.
 fn completed<E: Endpoint>(service: &Service<E>, completion: &Completion, response: async_graphql::Response) -> Answer {
-    completion.finish(response, &|| service.endpoint().next_error_id())
+    let mut answer = completion.finish(response, &|| service.endpoint().next_error_id());
+    answer.errors.iter_mut().for_each(|error| error.locations.clear());
+    answer
+}
+
+fn failed(answer: &Answer) -> Payloads {
+    stream::once(std::future::ready(Payload::Failed(answer.errors_to_json()))).boxed()
 }
 
 /// A subscription that has no data has failed; a query may well answer null.

@@ -45,6 +45,22 @@ pub struct Caller {
     pub address: Option<IpAddr>,
 }
 
+/// What limits what a caller may read, and nothing else of it: what is shared between callers is worked out for this. Rows that belong
+/// to some only would be limited here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// The roles.
+    pub roles: RoleSet,
+}
+
+impl Caller {
+    /// What limits what this caller may read.
+    #[must_use]
+    pub const fn scope(&self) -> Scope {
+        Scope { roles: self.roles }
+    }
+}
+
 /// Why a request has no caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {

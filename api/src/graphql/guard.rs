@@ -8,7 +8,7 @@ use plimsoll_entity::value::label;
 use plimsoll_gate::Code;
 
 use super::error::coded;
-use crate::auth::Caller;
+use crate::auth::Scope;
 use crate::auth::access::roles_of;
 
 /// Who asks.
@@ -57,7 +57,7 @@ pub fn allows(ctx: &Context<'_>, field: &str) -> bool {
 /// FORBIDDEN when the caller may not.
 pub fn demand(ctx: &Context<'_>, field: &str) -> Result<()> {
     let roles = roles_of(field).unwrap_or_default();
-    if ctx.data_opt::<Caller>().is_some_and(|caller| caller.roles.contains_any(roles)) {
+    if ctx.data_opt::<Scope>().is_some_and(|scope| scope.roles.contains_any(roles)) {
         return Ok(());
     }
     let names = roles.iter().map(|role| role.wire()).collect::<Vec<_>>().join(" or ");

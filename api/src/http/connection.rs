@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use plimsoll_gate::Stalled;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -26,16 +27,18 @@ pub struct ClientStream {
     /// Released when the stream is dropped, or when it has lingered.
     place: Option<OwnedSemaphorePermit>,
     write_stall: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
+    waiting: Option<Pin<Box<Sleep>>>,
+    /// Hears when the client is cut off.
+    stalled: Stalled,
     /// The client has closed its side, or the stream is broken: there is nothing to linger for.
     over: bool,
 }
 
 impl ClientStream {
-    /// Takes over an accepted stream.
+    /// Takes over an accepted stream; `stalled` hears when its client does not read.
     #[must_use]
-    pub fn new(stream: TcpStream, place: OwnedSemaphorePermit, write_stall: Duration) -> Self {
-        Self { stream: Some(stream), place: Some(place), write_stall, stalled: None, over: false }
+    pub fn new(stream: TcpStream, place: OwnedSemaphorePermit, write_stall: Duration, stalled: Stalled) -> Self {
+        Self { stream: Some(stream), place: Some(place), write_stall, waiting: None, stalled, over: false }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -45,16 +48,17 @@ impl ClientStream {
     /// Watches how long a write has been waiting.
     fn watch<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stalled = None;
+            self.waiting = None;
             self.over |= matches!(written, Poll::Ready(Err(_)));
             return written;
         }
         let deadline = Instant::now() + self.write_stall;
-        let timer = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let timer = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
         self.over = true;
+        self.stalled.tell();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
 }

@@ -11,13 +11,13 @@ use axum::http::{HeaderMap, header};
 use futures_util::stream::BoxStream;
 use plimsoll_domain::clock::IdSource;
 use plimsoll_entity::value::label::Role;
-use plimsoll_gate::{Endpoint, OperationFacts, Refusal};
+use plimsoll_gate::{Delivery, Endpoint, OperationFacts, Refusal};
 use serde_json::{Map, Value};
 
 use crate::auth::access::roles_of;
-use crate::auth::{AuthError, Authenticator, Caller, may_introspect};
+use crate::auth::{AuthError, Authenticator, Caller, Scope, may_introspect};
 use crate::config::{Introspection, Origins};
-use crate::graphql::PlimsollSchema;
+use crate::graphql::{PlimsollSchema, subscription};
 use crate::http::ingest::IngestAuth;
 
 /// Hears of every operation that a known caller sent.
@@ -47,6 +47,7 @@ pub struct GraphqlEndpoint {
 
 impl Endpoint for GraphqlEndpoint {
     type Caller = Caller;
+    type Scope = Scope;
 
     async fn authenticate(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> Result<Caller, Refusal> {
         self.authenticator.authenticate(headers, peer).await.map_err(|error| Refusal::new(error.to_string()))
@@ -76,12 +77,24 @@ impl Endpoint for GraphqlEndpoint {
         origins.next().is_none() && origin.to_str().is_ok_and(|origin| self.origins.allow(origin, host))
     }
 
-    fn subscribe(&self, caller: Caller, request: Request, facts: &OperationFacts) -> BoxStream<'static, Response> {
+    fn scope(&self, caller: &Caller) -> Scope {
+        caller.scope()
+    }
+
+    fn delivery(&self, facts: &OperationFacts) -> Delivery {
+        let is_ordered = |field: &Arc<str>| subscription::ORDERED.contains(&&**field);
+        if facts.root_fields.iter().any(is_ordered) { Delivery::Ordered } else { Delivery::Newest }
+    }
+
+    fn subscribed(&self, caller: &Caller, facts: &OperationFacts) {
         let may = |field: &Arc<str>| roles_of(&format!("Subscription.{field}")).is_none_or(|roles| caller.roles.contains_any(roles));
         let allowed = facts.root_fields.iter().all(may);
         // Once, at the start: it may go on for days, or be ended before it has said anything.
-        self.auditor.operation(&caller, facts.name.as_deref().unwrap_or_default(), &facts.root_fields, allowed);
-        self.schema.execute_stream(request.data(caller))
+        self.auditor.operation(caller, facts.name.as_deref().unwrap_or_default(), &facts.root_fields, allowed);
+    }
+
+    fn subscribe(&self, scope: Scope, request: Request) -> BoxStream<'static, Response> {
+        self.schema.execute_stream(request.data(scope))
     }
 
     fn may_introspect(&self, caller: &Caller) -> bool {
@@ -89,7 +102,7 @@ impl Endpoint for GraphqlEndpoint {
     }
 
     async fn execute(&self, caller: Caller, request: Request, facts: OperationFacts) -> Response {
-        let response = self.schema.execute(request.data(caller.clone())).await;
+        let response = self.schema.execute(request.data(caller.scope()).data(caller.clone())).await;
         let refused = |error: &async_graphql::ServerError| {
             let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
             matches!(code, Some(async_graphql::Value::String(code)) if code == plimsoll_gate::Code::Forbidden.as_str())

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use plimsoll_gate::Stalled;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -86,15 +87,18 @@ struct Connections {
 impl Connections {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
         let router = self.router.clone();
+        let stalled = Stalled::default();
+        let told = stalled.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(told.clone());
             // A router is always ready.
             router.clone().call(request.map(Body::new))
         });
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "cannot set TCP_NODELAY");
         }
-        let stream = TokioIo::new(ClientStream::new(stream, place, self.write_stall));
+        let stream = TokioIo::new(ClientStream::new(stream, place, self.write_stall, stalled));
         let connection = self.builder.serve_connection(stream, service).with_upgrades();
         let (stop, abandon) = (self.stop.clone(), self.abandon.clone());
         self.open.spawn(async move {

@@ -1,87 +1,23 @@
-//! How long after its commit an execution arrives in a payload of `executionMetrics`, while others come in: beside the promise.
+//! What live costs and how late it is, beside what it is promised to be: [`lateness`] under load, and [`fan_out`] to thousands.
 //!
-//! `cargo build --release -p plimsoll && cargo bench -p plimsoll-tests --bench live`. Environment: `PLIMSOLL_BENCH_RATE` (executions a
-//! second, default 1000), `PLIMSOLL_BENCH_SECONDS` (default 30), `PLIMSOLL_TEST_POSTGRES_URL` (without it the PostgreSQL half is left
-//! out, and that is said). The commit counts from the answer of `/ingest`. Not a test: it fails on nothing but faults.
+//! `cargo build --release -p plimsoll && cargo bench -p plimsoll-tests --bench live`. Environment: `PLIMSOLL_BENCH_ONLY` (`lateness` or
+//! `fan-out`, default both), `PLIMSOLL_BENCH_RATE` (executions a second, default 1000), `PLIMSOLL_BENCH_SECONDS` (default 30),
+//! `PLIMSOLL_BENCH_CONNECTIONS` (default 5000), `PLIMSOLL_TEST_POSTGRES_URL` (without it the PostgreSQL half of `lateness` is left out,
+//! and that is said). Everything is on loopback. Not a test: it fails on nothing but faults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark fails loudly")]
 
-use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+mod bare;
+mod fan_out;
+mod lateness;
+mod listeners;
 
-use plimsoll_domain::clock::{IdSource as _, TimeOrderedIds};
-use plimsoll_tests::socket::{Heard, Socket};
-use plimsoll_tests::{Database, Server, in_us};
-use serde_json::json;
+use std::time::Duration;
 
-/// Intervals that are measured at the same time, in milliseconds.
-const INTERVALS_MS: [u64; 2] = [250, 1_000];
-/// What a payload may take on top of its interval.
-const ALLOWANCE: Duration = Duration::from_millis(250);
-/// Requests of the load a second.
-const REQUESTS_PER_SECOND: u64 = 4;
-/// A mark leaves the window after a minute.
-const WATCH_MAX: Duration = Duration::from_secs(59);
-/// Between two marked executions, so that they fall on every part of an interval.
-const MARK_EVERY: Duration = Duration::from_millis(97);
-const SUBSCRIPTION: &str = "subscription($i: Int!) { executionMetrics(trailingSeconds: 60, intervalMs: $i, by: [APPLICATION]) {
-    window { start end } rows { key { application { name } } stats { executions successRatio users duration { p50Ms p95Ms } inference { p95Ms } } }
-    total { executions } } }";
+use plimsoll_tests::Database;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-fn line(application: &str, place: u64) -> String {
-    let (finished_us, took_us) = (-1 - (place as i64 % 250) * 1_000, 500_000 + (place as i64 * 7_919) % 3_000_000);
-    json!({ "type": "execution", "id": TimeOrderedIds.next_id(), "model": format!("model-{}", place % 12), "modelVersion": "1",
-        "checkpoints": [{ "kind": "LORA", "name": format!("lora-{}", place % 40), "version": "1" }], "application": application,
-        "user": format!("user-{}", place % 1_000), "vm": format!("vm-{}", place % 50), "gpus": [place % 4],
-        "startedAt": in_us(finished_us - took_us), "finishedAt": in_us(finished_us), "outcome": "SUCCEEDED",
-        "inferenceMs": took_us / 1_250 })
-    .to_string()
-}
-
-async fn ingest(server: &Server, body: String) {
-    let (status, answer) = server.ingest(body).await.expect("an answer");
-    assert!(status == 200 && answer["rejectedCount"] == 0, "{answer}");
-}
-
-async fn load(server: Arc<Server>, rate: u64, stop: Arc<AtomicBool>) -> u64 {
-    let mut every = tokio::time::interval(Duration::from_millis(1_000 / REQUESTS_PER_SECOND));
-    let mut sent = 0;
-    while !stop.load(Ordering::SeqCst) {
-        every.tick().await;
-        let mut body = String::new();
-        for place in sent..sent + rate / REQUESTS_PER_SECOND {
-            writeln!(body, "{}", line("load", place)).unwrap();
-        }
-        ingest(&server, body).await;
-        sent += rate / REQUESTS_PER_SECOND;
-    }
-    sent
-}
-
-/// When payloads came that held ever more marked executions: how many, and when.
-async fn watch(server: Arc<Server>, interval_ms: u64, marks: Arc<AtomicU64>) -> Vec<(u64, Instant)> {
-    let mut socket = Socket::ready(&server, &["PIPELINE_TD"]).await;
-    socket.subscribe("m", SUBSCRIPTION, json!({ "i": interval_ms })).await;
-    let (mut arrived, until) = (Vec::new(), Instant::now() + WATCH_MAX);
-    let is_done = |arrived: &[(u64, Instant)]| {
-        let wanted = marks.load(Ordering::SeqCst);
-        wanted > 0 && arrived.last().is_some_and(|(marked, _)| *marked >= wanted)
-    };
-    while !is_done(&arrived) {
-        assert!(Instant::now() < until, "the last mark has left the window");
-        let Some(heard) = socket.hear_within(Duration::from_millis(100)).await else { continue };
-        let now = Instant::now();
-        let Heard::Message(message) = heard else { panic!("{heard:?}") };
-        let rows = message["payload"]["data"]["executionMetrics"]["rows"].as_array().unwrap_or_else(|| panic!("{message}"));
-        let marked = rows.iter().find(|row| row["key"]["application"]["name"] == "marked");
-        arrived.push((marked.map_or(0, |row| row["stats"]["executions"].as_u64().unwrap()), now));
-    }
-    arrived
 }
 
 fn percentile(sorted: &[Duration], ratio: f64) -> f64 {
@@ -89,57 +25,27 @@ fn percentile(sorted: &[Duration], ratio: f64) -> f64 {
     sorted[place - 1].as_secs_f64() * 1_000.0
 }
 
-async fn measure(name: &str, database: Database, rate: u64, seconds: u64) {
-    let server = Arc::new(Server::start(&database));
-    let (stop, marks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let began = Instant::now();
-    let loading = tokio::spawn(load(Arc::clone(&server), rate, Arc::clone(&stop)));
-    let watching: Vec<_> = INTERVALS_MS
-        .iter()
-        .map(|interval_ms| (*interval_ms, tokio::spawn(watch(Arc::clone(&server), *interval_ms, Arc::clone(&marks)))))
-        .collect();
-    let until = Instant::now() + Duration::from_secs(seconds);
-    let mut committed = Vec::new();
-    while Instant::now() < until {
-        ingest(&server, line("marked", committed.len() as u64 * 250)).await;
-        committed.push(Instant::now());
-        tokio::time::sleep(MARK_EVERY).await;
-    }
-    // The load goes on until the last mark has arrived.
-    marks.store(committed.len() as u64, Ordering::SeqCst);
-    let mut watched = Vec::new();
-    for (interval_ms, watch) in watching {
-        watched.push((interval_ms, watch.await.unwrap()));
-    }
-    stop.store(true, Ordering::SeqCst);
-    let sent = loading.await.unwrap() as f64 / began.elapsed().as_secs_f64();
-    for (interval_ms, arrived) in watched {
-        let late = |(place, at): (usize, &Instant)| {
-            let first = arrived.iter().find(|(marked, _)| *marked > place as u64).map(|(_, arrived)| *arrived);
-            first.unwrap_or_else(|| panic!("mark {place} never arrived")).saturating_duration_since(*at)
-        };
-        let mut lateness: Vec<Duration> = committed.iter().enumerate().map(late).collect();
-        lateness.sort_unstable();
-        let promise_ms = interval_ms as f64 + ALLOWANCE.as_secs_f64() * 1_000.0;
-        let (p50, p99) = (percentile(&lateness, 0.5), percentile(&lateness, 0.99));
-        println!(
-            "live, {name}, {sent:.0} executions/s, interval {interval_ms} ms: from commit to payload p50 {p50:.0} ms, p99 {p99:.0} ms of {promise_ms:.0} ms: ratio {:.2} (wanted 1.00); {} payloads, {} marks",
-            p99 / promise_ms,
-            arrived.len(),
-            committed.len()
-        );
-    }
-    Arc::into_inner(server).unwrap().stop();
-    database.remove().await;
-}
-
 #[tokio::main]
 async fn main() {
+    let limit = getrlimit(Resource::Nofile);
+    // As far as this process may: each connection is an open file.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    // The same program is the server that it compares with.
+    if let Ok(messages) = std::env::var(bare::MESSAGES) {
+        return bare::serve(&messages).await;
+    }
     let (rate, seconds) = (number("PLIMSOLL_BENCH_RATE", 1_000), number("PLIMSOLL_BENCH_SECONDS", 30));
     // A mark must not leave the window before the end.
     assert!(seconds <= 45, "PLIMSOLL_BENCH_SECONDS is at most 45");
-    measure("SQLite", Database::sqlite(), rate, seconds).await;
-    if let Some(database) = Database::postgres("bench_live").await {
-        measure("PostgreSQL", database, rate, seconds).await;
+    let only = std::env::var("PLIMSOLL_BENCH_ONLY").unwrap_or_default();
+    if only != "fan-out" {
+        lateness::measure("SQLite", Database::sqlite(), rate, seconds).await;
+        if let Some(database) = Database::postgres("bench_live").await {
+            lateness::measure("PostgreSQL", database, rate, seconds).await;
+        }
+    }
+    if only != "lateness" {
+        let connections = usize::try_from(number("PLIMSOLL_BENCH_CONNECTIONS", 5_000)).unwrap();
+        fan_out::measure(connections, seconds).await;
     }
 }

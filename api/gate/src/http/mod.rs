@@ -3,8 +3,8 @@
 //! Order of checks: who calls (401), which transport, method (405), what is wanted (406), what is sent (414, 415, 413, 408, 400),
 //! and only then GraphQL. Every answer is JSON with `extensions.code` on each error. It must not know what a token looks like.
 //!
-//! A request for a WebSocket goes to [`crate::socket`], since its token may come in its first message; an event stream is
-//! [`Media::EventStream`], refused here until it is served.
+//! A request for a WebSocket goes to [`crate::socket`], since its token may come in its first message; a request that wants
+//! [`Media::EventStream`] passes the same checks and is then answered by [`crate::event_stream`].
 
 pub(crate) mod negotiate;
 pub(crate) mod params;
@@ -27,7 +27,7 @@ use crate::code::Code;
 use crate::complete::Answer;
 use crate::refused::Refused;
 use crate::service::{Endpoint, Params, Service};
-use crate::socket;
+use crate::{event_stream, hub, socket};
 use negotiate::Media;
 
 /// The route, for every method.
@@ -50,6 +50,8 @@ pub fn describe_metrics() {
         "Time to answer a GraphQL request over HTTP, by kind of operation."
     );
     socket::describe_metrics();
+    event_stream::describe_metrics();
+    hub::describe_metrics();
     metrics::describe_counter!("plimsoll_graphql_documents_total", "GraphQL documents by whether their admission was cached.");
 }
 
@@ -58,17 +60,25 @@ pub async fn respond<E: Endpoint>(service: &Service<E>, request: Request<Body>) 
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     if socket::is_asked_for(&parts) {
-        return socket::upgrade(service, parts).await;
+        return socket::upgrade(service, parts);
     }
     let mut kind = None;
-    let reply = match serve(service, &parts, body, &mut kind).await {
-        Ok(reply) | Err(reply) => reply,
+    let (code, response) = match serve(service, &parts, body, &mut kind).await {
+        Ok(Served::Answer(reply)) | Err(reply) => (reply.answer.code(), reply.into_response()),
+        Ok(Served::Stream(code, response)) => (code, response),
     };
     let kind = kind.map_or("none", OperationKind::as_str);
-    let code = reply.answer.code().map_or("OK", Code::as_str);
+    let code = code.map_or("OK", Code::as_str);
     metrics::counter!("plimsoll_graphql_requests_total", "kind" => kind, "code" => code).increment(1);
     metrics::histogram!("plimsoll_graphql_request_duration_seconds", "kind" => kind).record(started.elapsed().as_secs_f64());
-    reply.into_response()
+    response
+}
+
+/// What becomes of a request that could be read.
+enum Served {
+    Answer(Box<Reply>),
+    /// An event stream, and with what code it was refused.
+    Stream(Option<Code>, Response<Body>),
 }
 
 /// An answer and how to send it.
@@ -122,7 +132,7 @@ async fn serve<E: Endpoint>(
     parts: &Parts,
     body: Body,
     kind: &mut Option<OperationKind>,
-) -> Result<Box<Reply>, Box<Reply>> {
+) -> Result<Served, Box<Reply>> {
     let wanted = negotiate::wanted(&parts.headers);
     let media = wanted.filter(|media| *media != Media::EventStream).unwrap_or(Media::Json);
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
@@ -139,19 +149,25 @@ async fn serve<E: Endpoint>(
             return Err(Reply::refuse(StatusCode::METHOD_NOT_ALLOWED, media, Code::BadUserInput, message).with(ALLOW, "GET, POST"));
         }
     };
-    if wanted.is_none_or(|wanted| wanted == Media::EventStream) {
-        let message = "answers come as application/graphql-response+json or application/json";
+    let Some(wanted) = wanted else {
+        let message = "answers come as application/graphql-response+json, application/json or text/event-stream";
         return Err(Reply::refuse(StatusCode::NOT_ACCEPTABLE, media, Code::BadUserInput, message));
-    }
+    };
     let params = if is_get { get(service, parts, media)? } else { post(service, parts, body, media).await? };
 
-    let prepared = service.prepare(&caller, params).map_err(|refused| Reply::of(refused.into(), media))?;
-    *kind = Some(prepared.facts.kind);
-    if is_get && prepared.facts.kind == OperationKind::Mutation {
+    let prepared = service.prepare(&caller, params);
+    *kind = prepared.as_ref().ok().map(|prepared| prepared.facts.kind);
+    if is_get && *kind == Some(OperationKind::Mutation) {
         let message = "a mutation must be sent with POST";
         return Err(Reply::refuse(StatusCode::METHOD_NOT_ALLOWED, media, Code::BadUserInput, message).with(ALLOW, "POST"));
     }
-    Ok(Reply::of(service.run(caller, prepared).await, media))
+    if wanted == Media::EventStream {
+        let place = service.sockets().take_place("plimsoll_event_streams")?;
+        let code = prepared.as_ref().err().map(Refused::code);
+        return Ok(Served::Stream(code, event_stream::open(service, parts, caller, prepared, place)));
+    }
+    let prepared = prepared.map_err(|refused| Reply::of(refused.into(), media))?;
+    Ok(Served::Answer(Reply::of(service.run(caller, prepared).await, media)))
 }
 
 fn get<E: Endpoint>(service: &Service<E>, parts: &Parts, media: Media) -> Result<Params, Box<Reply>> {

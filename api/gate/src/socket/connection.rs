@@ -1,7 +1,7 @@
 //! One WebSocket, from `connection_init` to its end.
 //!
-//! One task reads, runs and writes. While a message is being written nothing else is computed or read, so that a client that does not
-//! read makes nothing pile up: it is cut off when one message takes longer than [`crate::Limits::socket_write_time`].
+//! One task reads, runs and writes. While messages are being written nothing else is taken or read, so that a client that does not read
+//! makes nothing pile up: it is cut off when that takes longer than [`crate::Limits::socket_write_time`].
 //! Invariants: nothing runs before the acknowledgement or after the token has expired; of an operation that the client has completed
 //! nothing more is sent. Must not know: what operations mean.
 
@@ -11,18 +11,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use axum::http::HeaderMap;
 use bytes::Bytes;
-use futures_util::future::{AbortHandle, Abortable};
+use futures_util::future::{AbortHandle, Abortable, FutureExt as _};
 use futures_util::stream::{BoxStream, SelectAll, StreamExt as _, once};
 use serde_json::{Map, Value as Json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tungstenite::{Error, Message};
 
 use super::ending::Ending;
-use super::message::{self, Incoming};
+use super::message::{self, Envelope, Incoming};
+use super::wire::{Texts, Wire};
 use crate::admit::{OperationKind, Prepared};
 use crate::code::Code;
 use crate::complete::Answer;
@@ -35,9 +36,12 @@ const ANSWERS_MAX: usize = 4;
 /// How long a client may take to answer our close frame.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
+/// Messages that are written together at most, as far as they are ready.
+const TOGETHER_MAX: usize = 64;
+
 /// What an operation has to say; none: it has ended.
 struct Said {
-    id: Arc<str>,
+    of: Arc<Envelope>,
     payload: Option<Payload>,
     /// Of a single answer: given back once it has been written.
     place: Option<OwnedSemaphorePermit>,
@@ -46,7 +50,7 @@ struct Said {
 /// A WebSocket and what runs on it.
 pub struct Connection<E: Endpoint> {
     service: Service<E>,
-    socket: WebSocket,
+    wire: Wire,
     headers: HeaderMap,
     peer: Option<SocketAddr>,
     stop: CancellationToken,
@@ -62,16 +66,16 @@ pub struct Connection<E: Endpoint> {
 enum Step {
     Stopping,
     Expired,
-    Received(Option<Result<Message, axum::Error>>),
+    Received(Option<Result<Message, Error>>),
     Said(Said),
     KeepAlive,
 }
 
 impl<E: Endpoint> Connection<E> {
     /// A connection over a socket that has just been opened; `headers` and `peer` are those of its request.
-    pub fn new(service: Service<E>, socket: WebSocket, headers: HeaderMap, peer: Option<SocketAddr>, stop: CancellationToken) -> Self {
+    pub fn new(service: Service<E>, wire: Wire, headers: HeaderMap, peer: Option<SocketAddr>, stop: CancellationToken) -> Self {
         let (running, said, answers) = (HashMap::new(), SelectAll::new(), Arc::new(Semaphore::new(ANSWERS_MAX)));
-        Self { service, socket, headers, peer, stop, running, said, answers, is_alive: true }
+        Self { service, wire, headers, peer, stop, running, said, answers, is_alive: true }
     }
 
     /// Serves until the end, and says why it ended.
@@ -81,9 +85,9 @@ impl<E: Endpoint> Connection<E> {
         if let Some(frame) = ending.frame() {
             // Whatever goes wrong here, the socket is over either way.
             let _ = tokio::time::timeout(CLOSE_TIME, async {
-                self.socket.send(Message::Close(Some(frame))).await?;
-                while let Some(Ok(_)) = self.socket.recv().await {}
-                Ok::<_, axum::Error>(())
+                self.wire.send(Message::Close(Some(frame))).await?;
+                while let Some(Ok(_)) = self.wire.receive().await {}
+                Ok::<_, Error>(())
             })
             .await;
         }
@@ -93,12 +97,12 @@ impl<E: Endpoint> Connection<E> {
     async fn serve(&mut self) -> Ending {
         let stop = self.stop.clone();
         let init_time = self.service.gate().limits().socket_init_time;
-        let opened = stop.run_until_cancelled(tokio::time::timeout(init_time, self.opened())).await;
+        let opened = stop.run_until_cancelled(tokio::time::timeout(init_time, Box::pin(self.opened()))).await;
         match opened {
             None => Ending::Stopping,
             Some(Err(_elapsed)) => Ending::InitTimeout,
             Some(Ok(Err(ending))) => ending,
-            Some(Ok(Ok(caller))) => match self.converse(caller).await {
+            Some(Ok(Ok(caller))) => match self.converse(&caller).await {
                 Ok(never) => match never {},
                 Err(ending) => ending,
             },
@@ -108,7 +112,7 @@ impl<E: Endpoint> Connection<E> {
     /// Waits until the client has said who calls.
     async fn opened(&mut self) -> Result<E::Caller, Ending> {
         loop {
-            let received = self.socket.recv().await;
+            let received = self.wire.receive().await;
             match self.read(received)? {
                 Some(Incoming::Init(init)) => return self.authenticate(&init).await,
                 Some(Incoming::Ping(payload)) => self.send(message::pong(payload.as_ref())).await?,
@@ -122,18 +126,18 @@ impl<E: Endpoint> Connection<E> {
     async fn authenticate(&mut self, init: &Map<String, Json>) -> Result<E::Caller, Ending> {
         let caller = self.service.endpoint().authenticate_socket(init, &self.headers, self.peer).await.map_err(|_| Ending::Forbidden)?;
         // They hold the token; it is not needed again.
-        self.headers.clear();
+        self.headers = HeaderMap::new();
         self.send(message::ACK.to_owned()).await?;
         Ok(caller)
     }
 
-    async fn converse(&mut self, caller: E::Caller) -> Result<std::convert::Infallible, Ending> {
+    async fn converse(&mut self, caller: &E::Caller) -> Result<std::convert::Infallible, Ending> {
         let every = self.service.gate().limits().socket_keep_alive;
         let mut keep_alive = tokio::time::interval_at(Instant::now() + every, every);
         keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = self.stop.clone();
         let mut stopping = pin!(stop.cancelled());
-        let mut expired = pin!(tokio::time::sleep(self.service.endpoint().expires_in(&caller)));
+        let mut expired = pin!(tokio::time::sleep(self.service.endpoint().expires_in(caller)));
         loop {
             let has_operations = !self.said.is_empty();
             // In this order: a pong that has arrived is read before its absence is found.
@@ -141,14 +145,14 @@ impl<E: Endpoint> Connection<E> {
                 biased;
                 () = &mut stopping => Step::Stopping,
                 () = &mut expired => Step::Expired,
-                received = self.socket.recv() => Step::Received(received),
+                received = self.wire.receive() => Step::Received(received),
                 Some(said) = self.said.next(), if has_operations => Step::Said(said),
                 _ = keep_alive.tick() => Step::KeepAlive,
             };
             match step {
                 Step::Stopping => return Err(Ending::Stopping),
                 Step::Expired => {
-                    let left = self.service.endpoint().expires_in(&caller);
+                    let left = self.service.endpoint().expires_in(caller);
                     if left.is_zero() {
                         return Err(Ending::Expired);
                     }
@@ -157,7 +161,7 @@ impl<E: Endpoint> Connection<E> {
                 }
                 Step::Received(received) => {
                     if let Some(incoming) = self.read(received)? {
-                        self.answer(&caller, incoming).await?;
+                        self.answer(caller, incoming).await?;
                     }
                 }
                 Step::Said(said) => self.pass_on(said).await?,
@@ -167,15 +171,15 @@ impl<E: Endpoint> Connection<E> {
     }
 
     /// Reads one message; none where it is one of the WebSocket's own.
-    fn read(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<Option<Incoming>, Ending> {
+    fn read(&mut self, received: Option<Result<Message, Error>>) -> Result<Option<Incoming>, Ending> {
         self.is_alive = true;
         match received {
             None => Err(Ending::Client),
-            Some(Err(error)) => Err(Ending::of_reading(error)),
+            Some(Err(error)) => Err(Ending::of_reading(&error)),
             Some(Ok(Message::Text(text))) => message::read(text.as_str()).map(Some).map_err(Ending::BadMessage),
             Some(Ok(Message::Binary(_))) => Err(Ending::BadMessage("a message must be text")),
-            // A close frame is answered by the library; the stream ends after it.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => Ok(None),
+            // Pings and close frames are answered by the library; the stream ends after the latter.
+            Some(Ok(_)) => Ok(None),
         }
     }
 
@@ -209,49 +213,58 @@ impl<E: Endpoint> Connection<E> {
         metrics::counter!("plimsoll_socket_operations_total", "kind" => kind, "code" => code).increment(1);
         match prepared {
             Ok(prepared) => {
-                self.start(caller, id.into(), prepared);
+                self.start(caller, Envelope::new(id), prepared);
                 Ok(())
             }
             Err(refused) => {
                 let errors = Payload::Failed(Answer::from(refused).errors_to_json());
-                self.send_json(message::framed(&id, &errors)).await
+                let mut texts = Texts::default();
+                Envelope::new(id).put(Some(errors), &mut texts);
+                self.in_time(async |wire| wire.send_texts(texts).await).await
             }
         }
     }
 
-    fn start(&mut self, caller: &E::Caller, id: Arc<str>, prepared: Prepared) {
+    fn start(&mut self, caller: &E::Caller, of: Envelope, prepared: Prepared) {
         let goes_on = prepared.facts.kind == OperationKind::Subscription;
         let mut payloads = self.service.open(caller.clone(), prepared);
-        let (of, answers) = (Arc::clone(&id), Arc::clone(&self.answers));
+        let of = Arc::new(of);
+        let last = Said { of: Arc::clone(&of), payload: None, place: None };
+        let (operation, registration) = AbortHandle::new_pair();
+        self.running.insert(Arc::clone(of.id()), operation);
         let said = if goes_on {
-            payloads.map(move |payload| Said { id: Arc::clone(&of), payload: Some(payload), place: None }).boxed()
+            payloads.map(move |payload| Said { of: Arc::clone(&of), payload: Some(payload), place: None }).boxed()
         } else {
+            let answers = Arc::clone(&self.answers);
             once(async move {
                 // The semaphore is never closed.
                 let place = answers.acquire_owned().await.ok();
-                Said { id: of, payload: payloads.next().await, place }
+                Said { of, payload: payloads.next().await, place }
             })
             .boxed()
         };
-        let last = Said { id: Arc::clone(&id), payload: None, place: None };
-        let (operation, registration) = AbortHandle::new_pair();
         self.said.push(Abortable::new(said.chain(once(std::future::ready(last))).boxed(), registration));
-        self.running.insert(id, operation);
     }
 
-    /// Sends what an operation says. An error is its last word; else `complete` is.
-    async fn pass_on(&mut self, Said { id, payload, place }: Said) -> Result<(), Ending> {
-        if !matches!(payload, Some(Payload::Next(_)))
-            && let Some(operation) = self.running.remove(&id)
-        {
-            operation.abort();
+    /// Sends what an operation says, and what others have ready. An error is the last word of an operation; else `complete` is.
+    async fn pass_on(&mut self, first: Said) -> Result<(), Ending> {
+        let (mut said, mut texts, mut places) = (first, Texts::default(), Vec::new());
+        for left in (0..TOGETHER_MAX).rev() {
+            let Said { of, payload, place } = said;
+            if !matches!(payload, Some(Payload::Next(_)))
+                && let Some(operation) = self.running.remove(of.id())
+            {
+                operation.abort();
+            }
+            of.put(payload, &mut texts);
+            places.extend(place);
+            let ready = if left > 0 { self.said.next().now_or_never().flatten() } else { None };
+            let Some(ready) = ready else { break };
+            said = ready;
         }
-        let written = match payload {
-            Some(payload) => self.send_json(message::framed(&id, &payload)).await,
-            None => self.send(message::complete(&id)).await,
-        };
-        drop(place);
-        written
+        let sent = self.in_time(async |wire| wire.send_texts(texts).await).await;
+        drop(places);
+        sent
     }
 
     async fn keep_alive(&mut self) -> Result<(), Ending> {
@@ -261,19 +274,18 @@ impl<E: Endpoint> Connection<E> {
         self.write(Message::Ping(Bytes::new())).await
     }
 
-    async fn send_json(&mut self, json: Vec<u8>) -> Result<(), Ending> {
-        // What serde_json has written is UTF-8.
-        let text = Utf8Bytes::try_from(Bytes::from(json)).map_err(|_| Ending::Internal)?;
-        self.write(Message::Text(text)).await
-    }
-
     async fn send(&mut self, text: String) -> Result<(), Ending> {
         self.write(Message::Text(text.into())).await
     }
 
     async fn write(&mut self, message: Message) -> Result<(), Ending> {
+        self.in_time(async |wire| wire.send(message).await).await
+    }
+
+    /// Writes; the client is given so much time to take it. What is given up is never written to its end, so the socket is over.
+    async fn in_time(&mut self, write: impl AsyncFnOnce(&mut Wire) -> Result<(), Error>) -> Result<(), Ending> {
         let time = self.service.gate().limits().socket_write_time;
-        match tokio::time::timeout(time, self.socket.send(message)).await {
+        match tokio::time::timeout(time, write(&mut self.wire)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "cannot write to a socket");

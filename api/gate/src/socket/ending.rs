@@ -2,9 +2,9 @@
 //!
 //! Invariant: every socket ends for one of these reasons. Must not know: how the client is told.
 
-use axum::extract::ws::CloseFrame;
-use tungstenite::Error as SocketError;
-use tungstenite::error::CapacityError;
+use tungstenite::Error;
+use tungstenite::error::{CapacityError, ProtocolError};
+use tungstenite::protocol::CloseFrame;
 
 /// Longest reason that a close frame can carry.
 const REASON_MAX_BYTES: usize = 123;
@@ -34,8 +34,6 @@ pub enum Ending {
     BadFrames,
     /// The server stops.
     Stopping,
-    /// A fault of ours.
-    Internal,
     /// The client does not read what it is sent.
     Slow,
     /// The client does not answer pings.
@@ -48,12 +46,13 @@ pub enum Ending {
 
 impl Ending {
     /// Why reading has failed.
-    pub fn of_reading(error: axum::Error) -> Self {
-        match error.into_inner().downcast_ref::<SocketError>() {
-            Some(SocketError::Capacity(CapacityError::MessageTooLong { .. })) => Self::TooLarge,
-            Some(SocketError::Utf8(_)) => Self::NotUtf8,
-            Some(SocketError::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => Self::Broken,
-            Some(SocketError::Protocol(_)) => Self::BadFrames,
+    pub fn of_reading(error: &Error) -> Self {
+        match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => Self::Client,
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => Self::TooLarge,
+            Error::Utf8(_) => Self::NotUtf8,
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Broken,
+            Error::Protocol(_) => Self::BadFrames,
             _ => Self::Broken,
         }
     }
@@ -72,7 +71,6 @@ impl Ending {
             Self::NotUtf8 => "not_utf8",
             Self::BadFrames => "bad_frames",
             Self::Stopping => "stopping",
-            Self::Internal => "internal",
             Self::Slow => "slow",
             Self::Silent => "silent",
             Self::Client => "client",
@@ -94,14 +92,13 @@ impl Ending {
             Self::NotUtf8 => (1007, "the message is not UTF-8".to_owned()),
             Self::BadFrames => (1002, "the frames do not fit the protocol".to_owned()),
             Self::Stopping => (1001, "the server is stopping".to_owned()),
-            Self::Internal => (1011, "internal error".to_owned()),
             Self::Slow | Self::Silent | Self::Client | Self::Broken => return None,
         };
         let mut reason = reason;
         while reason.len() > REASON_MAX_BYTES {
             reason.pop();
         }
-        Some(CloseFrame { code, reason: reason.into() })
+        Some(CloseFrame { code: code.into(), reason: reason.into() })
     }
 }
 
@@ -112,7 +109,7 @@ mod tests {
     #[test]
     fn reasons_fit_their_frame() {
         let frame = Ending::IdTaken("ü".repeat(128)).frame().unwrap();
-        assert!(frame.code == 4409 && frame.reason.len() <= REASON_MAX_BYTES && frame.reason.starts_with("Subscriber for ü"));
+        assert!(u16::from(frame.code) == 4409 && frame.reason.len() <= REASON_MAX_BYTES && frame.reason.starts_with("Subscriber for ü"));
         assert_eq!(Ending::Slow.frame(), None);
     }
 }

@@ -3,9 +3,13 @@
 //! Invariant: a message that does not fit the protocol's text is refused with what is wrong with it, and nothing of it is echoed but
 //! the payload of a ping. Must not know: sockets, what an operation means.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
+use super::wire::Texts;
 use crate::http::params::{Wrong, from_value};
 use crate::service::Params;
 use crate::stream::Payload;
@@ -97,27 +101,40 @@ pub fn pong(payload: Option<&Json>) -> String {
     }
 }
 
-/// Frames a payload of an operation, as bytes of JSON.
-pub fn framed(id: &str, payload: &Payload) -> Vec<u8> {
-    let (kind, json) = match payload {
-        Payload::Next(json) => ("next", json),
-        Payload::Failed(json) => ("error", json),
-    };
-    let mut text = format!(r#"{{"id":{},"type":"{kind}","payload":"#, Json::from(id)).into_bytes();
-    text.reserve(json.len() + 1);
-    text.extend_from_slice(json);
-    text.push(b'}');
-    text
+/// What stands around the payloads of an operation, written once.
+#[derive(Debug)]
+pub struct Envelope {
+    id: Arc<str>,
+    /// Up to the type.
+    head: Box<str>,
 }
 
-/// Says that an operation has nothing more to say.
-pub fn complete(id: &str) -> String {
-    format!(r#"{{"id":{},"type":"complete"}}"#, Json::from(id))
+impl Envelope {
+    /// The envelope of the operation with this id.
+    pub fn new(id: String) -> Self {
+        let head = format!(r#"{{"id":{},"type":""#, Json::from(id.as_str())).into();
+        Self { id: id.into(), head }
+    }
+
+    /// The client's name for the operation.
+    pub const fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// One more message: what the operation says, or that it has nothing more to say.
+    pub fn put(&self, payload: Option<Payload>, into: &mut Texts) {
+        let (kind, parts) = match payload {
+            Some(Payload::Next(json)) => (&br#"next","payload":"#[..], [json, Bytes::from_static(b"}")]),
+            Some(Payload::Failed(json)) => (&br#"error","payload":"#[..], [json, Bytes::from_static(b"}")]),
+            None => (&br#"complete"}"#[..], [Bytes::new(), Bytes::new()]),
+        };
+        into.push(&[self.head.as_bytes(), kind], parts);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
+    use bytes::Buf as _;
     use serde_json::json;
 
     use super::*;
@@ -166,13 +183,21 @@ mod tests {
         assert!(read(&format!(r#"{{"type":"complete","id":"{}"}}"#, "x".repeat(ID_MAX_BYTES + 1))).is_err());
     }
 
+    /// A message without the head of its frame, which is 2 bytes as long as the message is short.
+    fn put(id: &str, payload: Option<Payload>) -> Vec<u8> {
+        let mut texts = Texts::default();
+        Envelope::new(id.to_owned()).put(payload, &mut texts);
+        let length = texts.remaining();
+        texts.copy_to_bytes(length)[2..].to_vec()
+    }
+
     #[test]
     fn payloads_are_framed_with_ids_of_any_kind() {
-        let text = framed("a\"\u{7}", &Payload::Next(Bytes::from_static(br#"{"data":null}"#)));
+        let text = put("a\"\u{7}", Some(Payload::Next(Bytes::from_static(br#"{"data":null}"#))));
         let read: Json = serde_json::from_slice(&text).unwrap();
         assert_eq!(read, json!({"id": "a\"\u{7}", "type": "next", "payload": {"data": null}}));
-        let failed: Json = serde_json::from_slice(&framed("1", &Payload::Failed(Bytes::from_static(b"[]")))).unwrap();
-        assert_eq!(failed, json!({"id": "1", "type": "error", "payload": []}));
+        assert_eq!(put("1", Some(Payload::Failed(Bytes::from_static(b"[]")))), br#"{"id":"1","type":"error","payload":[]}"#);
+        assert_eq!(put("1", None), br#"{"id":"1","type":"complete"}"#);
         assert_eq!(pong(Some(&json!({"a": 1}))), r#"{"type":"pong","payload":{"a":1}}"#);
     }
 }

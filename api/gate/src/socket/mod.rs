@@ -6,18 +6,21 @@
 
 mod connection;
 mod ending;
+mod handshake;
 mod message;
+mod wire;
+
+pub(crate) use handshake::is_asked_for;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{ConnectInfo, FromRequestParts as _};
-use axum::http::header::{RETRY_AFTER, UPGRADE};
+use axum::extract::ConnectInfo;
+use axum::http::header::RETRY_AFTER;
 use axum::http::request::Parts;
-use axum::http::{Method, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,15 +32,12 @@ use crate::http::Reply;
 use crate::http::negotiate::Media;
 use crate::service::{Endpoint, Service};
 use connection::Connection;
+use handshake::Handshake;
+use wire::Wire;
 
 /// The one sub-protocol.
 const PROTOCOL: &str = "graphql-transport-ws";
-/// Read buffer of a socket; the library's own is 128 KiB.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// What is written may wait for so much more before it is sent.
-const WRITE_BUFFER_BYTES: usize = 4 * 1024;
-
-/// The sockets of a service. Cheap to clone.
+/// The sockets and event streams of a service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sockets {
     places: Arc<Semaphore>,
@@ -45,16 +45,17 @@ pub struct Sockets {
     stop: CancellationToken,
 }
 
-/// A socket's place: it counts until it is dropped.
+/// A connection's place: it counts until it is dropped.
 #[derive(Debug)]
-struct Place {
+pub(crate) struct Place {
+    gauge: &'static str,
     _permit: OwnedSemaphorePermit,
     _open: TaskTrackerToken,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        metrics::gauge!("plimsoll_sockets").decrement(1);
+        metrics::gauge!(self.gauge).decrement(1);
     }
 }
 
@@ -65,10 +66,20 @@ impl Sockets {
         Self { places, open: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
-    fn take_place(&self) -> Option<Place> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        metrics::gauge!("plimsoll_sockets").increment(1);
-        Some(Place { _permit: permit, _open: self.open.token() })
+    /// A place that `gauge` counts, for as long as the server does not stop; else, and where all are taken, why there is none.
+    pub(crate) fn take_place(&self, gauge: &'static str) -> Result<Place, Box<Reply>> {
+        let permit = if self.stop.is_cancelled() { None } else { Arc::clone(&self.places).try_acquire_owned().ok() };
+        let Some(permit) = permit else {
+            let message = "too many open sockets and event streams, or the server is stopping";
+            return Err(Reply::refuse(StatusCode::SERVICE_UNAVAILABLE, Media::Json, Code::LimitExceeded, message).with(RETRY_AFTER, "1"));
+        };
+        metrics::gauge!(gauge).increment(1);
+        Ok(Place { gauge, _permit: permit, _open: self.open.token() })
+    }
+
+    /// Cancelled when the server stops.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
     }
 
     /// Tells every socket that the server stops, and lets nobody in any more.
@@ -94,58 +105,38 @@ pub(crate) fn describe_metrics() {
     metrics::describe_gauge!("plimsoll_subscriptions", "Subscriptions that are open.");
 }
 
-/// Whether a request asks for a WebSocket.
-pub(crate) fn is_asked_for(parts: &Parts) -> bool {
-    let asks = |value: &axum::http::HeaderValue| {
-        value.to_str().is_ok_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket")))
-    };
-    parts.method == Method::GET && parts.headers.get_all(UPGRADE).iter().any(asks)
-}
-
 /// Answers a request that asks for a WebSocket; the socket then lives in a task of its own.
-pub(crate) async fn upgrade<E: Endpoint>(service: &Service<E>, mut parts: Parts) -> Response<Body> {
-    match accept(service, &mut parts).await {
-        Ok(response) => response,
-        Err(reply) => reply.into_response(),
-    }
+pub(crate) fn upgrade<E: Endpoint>(service: &Service<E>, mut parts: Parts) -> Response<Body> {
+    accept(service, &mut parts).unwrap_or_else(|reply| reply.into_response())
 }
 
-async fn accept<E: Endpoint>(service: &Service<E>, parts: &mut Parts) -> Result<Response<Body>, Box<Reply>> {
+fn accept<E: Endpoint>(service: &Service<E>, parts: &mut Parts) -> Result<Response<Body>, Box<Reply>> {
     let refuse = |status, code, message: &str| Reply::refuse(status, Media::Json, code, message);
     if !service.endpoint().admits_origin(&parts.headers) {
         return Err(refuse(StatusCode::FORBIDDEN, Code::Forbidden, "sockets are not open to pages of this origin"));
     }
-    let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
-        .await
-        .map_err(|rejection| refuse(StatusCode::BAD_REQUEST, Code::BadUserInput, &rejection.body_text()))?;
-    let upgrade = upgrade.protocols([PROTOCOL]);
-    if upgrade.selected_protocol().is_none() {
+    let handshake = Handshake::read(parts).map_err(|wrong| refuse(StatusCode::BAD_REQUEST, Code::BadUserInput, wrong))?;
+    if !handshake::offers(&parts.headers, PROTOCOL) {
         return Err(refuse(StatusCode::NOT_ACCEPTABLE, Code::BadUserInput, "the one sub-protocol is graphql-transport-ws"));
     }
-    let sockets = service.sockets();
-    let place = if sockets.stop.is_cancelled() { None } else { sockets.take_place() };
-    let Some(place) = place else {
-        let message = "too many open sockets, or the server is stopping";
-        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, Code::LimitExceeded, message).with(RETRY_AFTER, "1"));
-    };
-    let limits = service.gate().limits();
+    let place = service.sockets().take_place("plimsoll_sockets")?;
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-    let (service, headers, stop) = (service.clone(), parts.headers.clone(), sockets.stop.clone());
-    let span = tracing::Span::current();
-    let response = upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_message_size(limits.socket_message_size_bytes)
-        .max_frame_size(limits.socket_message_size_bytes)
-        .on_upgrade(move |socket| {
-            let connection = Connection::new(service, socket, headers, peer, stop);
-            async move {
-                let ending = connection.run().await;
-                metrics::counter!("plimsoll_sockets_ended_total", "reason" => ending.label()).increment(1);
-                tracing::debug!(reason = ending.label(), "a socket ended");
-                drop(place);
+    let (service, headers, stop) = (service.clone(), parts.headers.clone(), service.sockets().stopping());
+    let (response, on_upgrade) = handshake.accept(PROTOCOL);
+    let life = async move {
+        let upgraded = match on_upgrade.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a connection did not become a socket");
+                return;
             }
-            .instrument(span)
-        });
+        };
+        let wire = Wire::over(upgraded, service.gate().limits().socket_message_size_bytes).await;
+        let ending = Connection::new(service, wire, headers, peer, stop).run().await;
+        metrics::counter!("plimsoll_sockets_ended_total", "reason" => ending.label()).increment(1);
+        tracing::debug!(reason = ending.label(), "a socket ended");
+        drop(place);
+    };
+    tokio::spawn(life.in_current_span());
     Ok(response)
 }

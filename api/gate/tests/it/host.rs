@@ -9,7 +9,7 @@ use async_graphql::{Request, Response};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use futures_util::stream::BoxStream;
-use plimsoll_gate::{Answer, CostTable, Endpoint, Gate, Limits, OperationFacts, Params, Refusal, Service};
+use plimsoll_gate::{Answer, CostTable, Delivery, Endpoint, Gate, Limits, OperationFacts, Params, Refusal, Service};
 use serde_json::{Map, Value as Json, json};
 
 use crate::zoo::{Zoo, schema, sdl};
@@ -22,6 +22,7 @@ pub struct Host {
 
 impl Endpoint for Host {
     type Caller = String;
+    type Scope = String;
 
     async fn authenticate(&self, headers: &HeaderMap, _peer: Option<SocketAddr>) -> Result<String, Refusal> {
         let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
@@ -48,7 +49,17 @@ impl Endpoint for Host {
         true
     }
 
-    fn subscribe(&self, _caller: String, request: Request, _facts: &OperationFacts) -> BoxStream<'static, Response> {
+    fn scope(&self, caller: &String) -> String {
+        caller.clone()
+    }
+
+    fn delivery(&self, _facts: &OperationFacts) -> Delivery {
+        Delivery::Alone
+    }
+
+    fn subscribed(&self, _caller: &String, _facts: &OperationFacts) {}
+
+    fn subscribe(&self, _scope: String, request: Request) -> BoxStream<'static, Response> {
         self.schema.execute_stream(request)
     }
 

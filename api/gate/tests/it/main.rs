@@ -8,6 +8,7 @@ mod zoo;
 mod answers;
 mod attacks;
 mod contract;
+mod event_stream;
 mod http;
 mod language;
 mod limits;

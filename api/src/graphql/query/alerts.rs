@@ -9,7 +9,7 @@ use plimsoll_entity::value::label;
 use uuid::Uuid;
 
 use super::lists::{in_order, sizes};
-use crate::auth::Caller;
+use crate::auth::Scope;
 use crate::auth::access::signals_of;
 use crate::graphql::connection::{PageArguments, Pages, part};
 use crate::graphql::error::{of_breakdown, of_store};
@@ -45,7 +45,7 @@ impl Pages for Alerts<'_> {
 
 /// The signals whose rules and alerts the caller may read.
 pub fn readable_signals(ctx: &Context<'_>) -> Vec<label::Signal> {
-    ctx.data_opt::<Caller>().map(|caller| signals_of(caller.roles)).unwrap_or_default()
+    ctx.data_opt::<Scope>().map(|scope| signals_of(scope.roles)).unwrap_or_default()
 }
 
 /// The states of an argument, none twice; none: any.

@@ -15,6 +15,9 @@ use crate::graphql::query::alerts::{readable_signals, states};
 use crate::graphql::types::alert::{Alert, AlertEdge};
 use crate::graphql::types::enums::AlertState;
 
+/// The field, with which its cursors begin.
+pub const FIELD: &str = "alertUpdates";
+
 /// Subscriptions about alerts.
 #[derive(Default)]
 pub struct AlertSubscription;
@@ -44,7 +47,7 @@ struct Alerts {
 impl Followed for Alerts {
     type Row = store::Alert;
     type Edge = AlertEdge;
-    const FIELD: &'static str = "alertUpdates";
+    const FIELD: &'static str = FIELD;
 
     async fn step(self, reading: &Reading, after: Position) -> Result<Step<store::Alert>> {
         updates(&reading.snapshot, &self.signals, self.states.as_deref(), after).await.map_err(of_breakdown)

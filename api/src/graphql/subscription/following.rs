@@ -9,6 +9,7 @@ use async_graphql::{Context, Result};
 use futures_util::stream::{self, Stream};
 use plimsoll_domain::breakdown::executions::{Reader, Reading};
 use plimsoll_domain::live::ordered::{Position, Step};
+use plimsoll_gate::{Course, Place};
 use tokio::sync::watch;
 
 use super::live::{Live, Patience};
@@ -48,11 +49,14 @@ pub async fn follow<F: Followed>(
 ) -> Result<impl Stream<Item = Result<F::Edge>> + use<F>> {
     let (reader, live) = (ctx.data::<Reader>()?.clone(), ctx.data::<Live>()?.clone());
     let heard = live.commits.heard();
-    let after = match after {
-        Some(cursor) => read_cursor(F::FIELD, "after", &cursor)?,
-        None => Position::behind(reader.store.snapshot().await.map_err(of_store)?.commit_number().await.map_err(of_store)?),
+    let course = ctx.data_opt::<Course>().cloned().unwrap_or_else(|| Course::behind(None));
+    let after = match (course.from(), after) {
+        (Some(Place { number, index }), _) => Position { number, index },
+        (None, Some(cursor)) => read_cursor(F::FIELD, "after", &cursor)?,
+        (None, None) => Position::behind(reader.store.snapshot().await.map_err(of_store)?.commit_number().await.map_err(of_store)?),
     };
-    let following = Following { reader, live, heard, followed, after, is_end: false, ready: VecDeque::new() };
+    course.begins(place(after));
+    let following = Following { reader, live, heard, followed, course, after, is_end: false, ready: VecDeque::new() };
     Ok(stream::unfold(Some(following), async |following| {
         let mut following = following?;
         match following.next().await {
@@ -62,12 +66,18 @@ pub async fn follow<F: Followed>(
     }))
 }
 
+const fn place(position: Position) -> Place {
+    Place { number: position.number, index: position.index }
+}
+
 /// Where a subscription stands.
 struct Following<F: Followed> {
     reader: Reader,
     live: Live,
     heard: watch::Receiver<u64>,
     followed: F,
+    /// Tells whoever passes the changes on where this stands.
+    course: Course,
     after: Position,
     /// Whether nothing more had been committed at the last look.
     is_end: bool,
@@ -79,9 +89,12 @@ impl<F: Followed> Following<F> {
     async fn next(&mut self) -> Result<F::Edge> {
         loop {
             if let Some((position, row)) = self.ready.pop_front() {
+                self.course.tells(place(position));
                 return Ok(F::edge(write_cursor(F::FIELD, &position), row));
             }
             if self.is_end {
+                // Whoever asks for the next change has taken every one before.
+                self.course.waits(place(self.after));
                 // Whatever was heard of before the last look began was in it. What tells of commits looks for them itself.
                 self.heard.changed().await.map_err(internal)?;
                 tokio::time::sleep(LOOK_EVERY).await;

@@ -13,6 +13,9 @@ use crate::graphql::guard;
 use crate::graphql::types::filter::JobFilter;
 use crate::graphql::types::job::{Job, JobEdge};
 
+/// The field, with which its cursors begin.
+pub const FIELD: &str = "jobUpdates";
+
 /// Subscriptions about jobs.
 #[derive(Default)]
 pub struct JobSubscription;
@@ -38,7 +41,7 @@ struct Jobs(JobFilter);
 impl Followed for Jobs {
     type Row = store::Job;
     type Edge = JobEdge;
-    const FIELD: &'static str = "jobUpdates";
+    const FIELD: &'static str = FIELD;
 
     async fn step(self, reading: &Reading, after: Position) -> Result<Step<store::Job>> {
         // Anew each time: a name that nobody had may have come.

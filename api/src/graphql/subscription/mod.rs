@@ -1,7 +1,7 @@
 //! What goes on, by area.
 //!
 //! Invariant: a stream reads one snapshot for each payload, computes when it is asked for the next one and not before, and sees of its
-//! caller only the roles. Must not know: what carries it.
+//! callers only their scope, since all with the same scope share it. Must not know: what carries it.
 
 pub mod alert_updates;
 pub mod cost_meter;
@@ -21,6 +21,8 @@ use execution_metrics::ExecutionSubscription;
 use job_updates::JobSubscription;
 use vm_utilization::MachineSubscription;
 
+/// The fields that tell each change, in order: nothing may be left out of them. Of every other the newest payload says it all.
+pub const ORDERED: [&str; 2] = [alert_updates::FIELD, job_updates::FIELD];
 /// Least time between two payloads, in milliseconds.
 pub const INTERVAL_MS_MIN: i32 = 250;
 /// Largest time that may be asked for between two payloads, in milliseconds.
