@@ -41,6 +41,7 @@ use config::Config;
 use graphql::mutation::Writing;
 use graphql::query::service::ServiceConfig;
 use graphql::subscription::live::Live;
+use http::export::Exports;
 use http::graphql::{EventSenders, GraphqlEndpoint};
 use http::health::{Component, Readiness};
 use http::ingest::{Ingest, IngestLimits};
@@ -155,10 +156,19 @@ pub async fn serve_store(
 
     let writing = Writing { bus, ids: Arc::clone(&ids), webhook_allow: Arc::new(config.webhook.allow.clone()) };
     let schema = graphql::schema(Reader::new(store.clone()), Live::new(commits), writing, service_config(&config));
+    let exports = Exports {
+        authenticator: Arc::clone(&authenticator),
+        auditor: Arc::new(audit.clone()),
+        reader: Reader::new(Store::open_beside(config.database.url.reveal(), Arc::clone(&clock)).await.map_err(ServeError::Store)?),
+        currency: config.cost.currency.as_str().to_owned(),
+        ids: Arc::clone(&ids),
+    };
+    let export_store = exports.reader.store.clone();
     let service = service(&config, Arc::clone(&authenticator), schema, Arc::clone(&ids), audit)?;
     let sockets = service.sockets().clone();
     let routes = Router::new()
         .route("/graphql", plimsoll_gate::http::route(service))
+        .merge(exports.routes())
         .merge(Ingest::new(EventSenders(authenticator), ingest, clock, ingest_limits(&config)).routes());
     let shell = http::Shell {
         ids,
@@ -180,6 +190,7 @@ pub async fn serve_store(
     if tokio::time::timeout(TASKS_END_MAX, written).await.is_err() {
         tracing::warn!("the writer did not end in time");
     }
+    export_store.close().await;
     store.close().await;
     if tasks.broken.is_cancelled() { Err(ServeError::Broken) } else { Ok(()) }
 }

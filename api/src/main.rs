@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use futures_util::FutureExt as _;
 use plimsoll::command::ingest::IngestArgs;
+use plimsoll::command::report::ReportArgs;
 use plimsoll::command::token::TokenArgs;
 use plimsoll::config::{Config, Loaded};
 use plimsoll::telemetry::{self, chain};
@@ -33,6 +34,8 @@ enum Command {
     Token(TokenArgs),
     /// Send files of events to a server
     Ingest(IngestArgs),
+    /// Write the report of a month as a file
+    Report(ReportArgs),
     /// Write a made-up month, and serve it
     Demo,
     /// Print the settings that are in force, secrets hidden
@@ -54,12 +57,13 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error),
     };
-    if matches!(command, Command::Config | Command::Token(_)) {
+    if matches!(command, Command::Config | Command::Token(_) | Command::Report(_)) {
         loaded.warnings.iter().for_each(|warning| eprintln!("plimsoll: {warning}"));
     }
     match command {
         Command::Config => print!("{}", loaded.config.to_toml()),
         Command::Token(args) => return command::token::run(&loaded.config, &args),
+        Command::Report(args) => return runtime(command::report::run(&loaded.config, &args)),
         Command::Migrate => return runtime(migrate(loaded)),
         command => return runtime(serve(loaded, matches!(command, Command::Demo))),
     }

@@ -31,6 +31,7 @@ fn documents() -> Vec<(&'static str, String)> {
             ),
         ),
         ("costRecommendations", format!("{{ costRecommendations({window}) {{ subject }} viewer {{ subject }} }}")),
+        ("costReport", "{ costReport(month: \"2026-03\") { month } viewer { subject } }".to_owned()),
         ("costSeries", format!("{{ costSeries({window}, step: DAY) {{ rowCount }} viewer {{ subject }} }}")),
         ("dimensionValues", "{ dimensionValues(dimension: MODEL) { nodes { id } } viewer { subject } }".to_owned()),
         ("execution", r#"{ execution(id: "x") { id } viewer { subject } }"#.to_owned()),
@@ -75,6 +76,7 @@ fn mutations() -> Vec<(&'static str, &'static str)> {
             "businessValueCreate",
             "mutation { businessValueCreate(input: { perSuccess: \"-1\", currency: \"USD\", effectiveFrom: \"2026-03-01T00:00:00Z\" }) { userErrors { code } } }",
         ),
+        ("costReportClose", "mutation { costReportClose(month: \"9998-01\") { userErrors { code } } }"),
         (
             "rateCardCreate",
             "mutation { rateCardCreate(input: { currency: \"USD\", effectiveFrom: \"2026-03-01T00:00:00Z\" }) { userErrors { code } } }",

@@ -2,4 +2,5 @@
 
 pub mod demo;
 pub mod ingest;
+pub mod report;
 pub mod token;

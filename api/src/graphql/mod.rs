@@ -32,6 +32,7 @@ use query::loads::LoadQuery;
 use query::machine_lives::MachineLifeQuery;
 use query::machines::MachineQuery;
 use query::prices::PriceQuery;
+use query::reports::ReportQuery;
 use query::service::{ServiceConfig, ServiceQuery};
 use query::storage::StorageQuery;
 use query::timelines::TimelineQuery;
@@ -60,6 +61,7 @@ pub struct Query(
     AlertQuery,
     PriceQuery,
     CostQuery,
+    ReportQuery,
 );
 
 /// The schema.

@@ -18,6 +18,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 pub mod access;
 mod connection;
 pub mod explorer;
+pub mod export;
 pub mod graphql;
 pub mod health;
 pub mod ingest;

@@ -25,6 +25,10 @@ const READERS_MAX: u32 = 8;
 const WRITERS_MAX: u32 = 4;
 /// How long a statement may run on PostgreSQL, and a snapshot's statements together on SQLite.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for a store that is opened beside the one of the server, for work that takes its time.
+const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
+/// Connections of such a store.
+const BESIDE_READERS_MAX: u32 = 3;
 /// Instructions of SQLite's machine between two looks at the time: some ten microseconds.
 const OPERATIONS_BETWEEN_LOOKS: i32 = 10_000;
 /// How long to wait for a connection.
@@ -185,6 +189,54 @@ impl Pools {
         let writer = pool(WRITERS_MAX).connect_with(options.clone()).await.map_err(StoreError::connect)?;
         let readers = pool(READERS_MAX).connect_with(options).await.map_err(StoreError::connect)?;
         Ok(Self::Postgres(writer, SqlxPostgresConnector::from_sqlx_postgres_pool(readers)))
+    }
+
+    /// Opens pools that only read, with much time, beside whoever else has the database open.
+    ///
+    /// # Errors
+    /// As [`Pools::open`].
+    pub async fn open_beside(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url)
+                .map_err(|_| StoreError::Url)?
+                .create_if_missing(false)
+                .read_only(true)
+                .busy_timeout(BUSY_TIMEOUT)
+                .pragma("temp_store", "memory")
+                .pragma("cache_size", "-4096")
+                .pragma("query_only", "on")
+                .row_buffer_size(ROWS_AHEAD)
+                .disable_statement_logging();
+            let readers = SqlitePoolOptions::new()
+                .max_connections(BESIDE_READERS_MAX)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .after_connect(|connection, _| Box::pin(limit_time(connection, LONG_STATEMENT_TIMEOUT)))
+                .before_acquire(|connection, _| {
+                    Box::pin(async move {
+                        limit_time(connection, LONG_STATEMENT_TIMEOUT).await?;
+                        Ok(true)
+                    })
+                })
+                .connect_with(options)
+                .await
+                .map_err(StoreError::connect)?;
+            return Ok(Self::Sqlite(readers.clone(), SqlxSqliteConnector::from_sqlx_sqlite_pool(readers)));
+        }
+        if !url.starts_with("postgres:") && !url.starts_with("postgresql:") {
+            return Err(StoreError::Url);
+        }
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| StoreError::Url)?
+            .application_name("plimsoll exports")
+            .options([
+                ("statement_timeout", LONG_STATEMENT_TIMEOUT.as_millis().to_string()),
+                ("default_transaction_read_only", "on".to_owned()),
+                ("jit", "off".to_owned()),
+            ])
+            .disable_statement_logging();
+        let readers = PgPoolOptions::new().max_connections(BESIDE_READERS_MAX).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options);
+        let readers = readers.await.map_err(StoreError::connect)?;
+        Ok(Self::Postgres(readers.clone(), SqlxPostgresConnector::from_sqlx_postgres_pool(readers)))
     }
 
     /// The connection that reads.

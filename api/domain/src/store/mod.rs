@@ -92,6 +92,9 @@ pub enum StoreError {
     /// The database was written by a newer version.
     #[error("the database was made by a newer plimsoll (it has the migration `{0}`): upgrade this binary")]
     Newer(String),
+    /// The database was written by an older version.
+    #[error("the database was made by an older plimsoll: run `plimsoll migrate`, or start the server once")]
+    Older,
     /// A migration failed.
     #[error("cannot migrate the database")]
     Migrate(#[source] Box<DbErr>),
@@ -267,6 +270,34 @@ impl Store {
         let lock = sqlite_lock(url)?;
         let pools = Pools::open(url).await?;
         Ok(Self { pools, clock, blocks: Arc::default(), _lock: lock.map(Arc::new) })
+    }
+
+    /// Opens a database to read from it beside whoever has it open, with much time for each question. A SQLite file is not held: the lock
+    /// keeps two processes from writing, and SQLite lets one read while the other writes. Every write fails.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the URL is wrong, the database is not there or cannot be reached.
+    pub async fn open_beside(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Ok(Self { pools: Pools::open_beside(url).await?, clock, blocks: Arc::default(), _lock: None })
+    }
+
+    /// Whether the tables are those of this version.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] and [`StoreError::Older`] when they are not; what the database says.
+    pub async fn check_tables(&self) -> Result<(), StoreError> {
+        let connection = self.pools.reader();
+        let applied = Statement::from_string(connection.get_database_backend(), "SELECT version FROM seaql_migrations ORDER BY version");
+        let rows = connection.query_all_raw(applied).await.map_err(StoreError::read)?;
+        let mut known: Vec<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+        for row in rows {
+            let version: String = row.try_get_by_index(0).map_err(StoreError::read)?;
+            match known.iter().position(|known| *known == version) {
+                Some(place) => _ = known.swap_remove(place),
+                None => return Err(StoreError::Newer(version)),
+            }
+        }
+        if known.is_empty() { Ok(()) } else { Err(StoreError::Older) }
     }
 
     /// Brings the tables up to this version.

@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod prices;
+pub mod reports;
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use plimsoll_domain::watch::webhook_url::AllowList;
 /// What can be changed.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Mutation")]
-pub struct Mutation(alerts::AlertMutation, prices::PriceMutation);
+pub struct Mutation(alerts::AlertMutation, prices::PriceMutation, reports::ReportMutation);
 
 /// What changes need beside the store.
 #[derive(Clone)]

@@ -11,6 +11,7 @@ pub mod loads;
 pub mod machine_lives;
 pub mod machines;
 pub mod prices;
+pub mod reports;
 pub mod service;
 pub mod storage;
 pub mod timelines;

@@ -24,6 +24,7 @@ pub mod popularity;
 pub mod provisioning;
 pub mod rate_card;
 pub mod recommendation;
+pub mod report;
 pub mod roi;
 pub mod storage;
 pub mod switching;

@@ -13,10 +13,11 @@ use plimsoll_entity::value::time::{HOUR_US, Instant, Window};
 
 use super::charge::{ChargeTexts, Text, cell, hours};
 use super::export::CorrectionTexts;
+use super::month;
 use crate::cost::figures::CostSums;
 
 /// The columns: those of FOCUS 1.2, two of 1.3, and our own.
-pub const COLUMNS: [&str; 47] = [
+pub const COLUMNS: [&str; 48] = [
     "BilledCost",
     "BillingAccountId",
     "BillingAccountName",
@@ -34,6 +35,7 @@ pub const COLUMNS: [&str; 47] = [
     "ContractedCost",
     "ContractedUnitPrice",
     "EffectiveCost",
+    "InvoiceId",
     "InvoiceIssuerName",
     "ListCost",
     "ListUnitPrice",
@@ -66,12 +68,11 @@ pub const COLUMNS: [&str; 47] = [
     "x_StorageLocation",
 ];
 
-/// Who bills: the platform itself, to departments of the house.
+/// Who provides and bills: the platform itself, to departments of the house. The validator wants no billed cost of rows whose provider is
+/// another one; who hosts the machines stands in `HostProviderName`.
 const ISSUER: &str = "Plimsoll";
 /// The one account that a report is about.
 const ACCOUNT: &str = "plimsoll";
-/// Who provides a machine of which no event told it.
-const PROVIDER_UNKNOWN: &str = "Unknown";
 
 /// What a row charges for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +157,8 @@ pub struct FocusFile<W: Write> {
     writer: Writer<W>,
     currency: String,
     billing: (String, String),
+    /// The provisional invoice that a month is.
+    invoice: String,
     total: CostSums,
     corrections: i128,
 }
@@ -165,10 +168,17 @@ impl<W: Write> FocusFile<W> {
     ///
     /// # Errors
     /// What the writer says.
-    pub fn new(out: W, month: Window, currency: &str) -> Result<Self, ::csv::Error> {
+    pub fn new(out: W, of: Window, currency: &str) -> Result<Self, ::csv::Error> {
         let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out);
         writer.write_record(COLUMNS)?;
-        Ok(Self { writer, currency: currency.to_owned(), billing: period(month), total: CostSums::default(), corrections: 0 })
+        Ok(Self {
+            writer,
+            currency: currency.to_owned(),
+            billing: period(of),
+            invoice: format!("{ACCOUNT}-{}", month::text(of.start.month())),
+            total: CostSums::default(),
+            corrections: 0,
+        })
     }
 
     /// Writes what a charge comes to on a day, by kind.
@@ -187,7 +197,7 @@ impl<W: Write> FocusFile<W> {
                 Kind::Usage if sums.gpu_ps != 0 => (hours(sums.gpu_ps), "GPU Hours"),
                 Kind::Usage => (hours(sums.cpu_ps), "vCPU Hours"),
                 Kind::Storage => (decimal(i128::from((day.end.0 - day.start.0) / HOUR_US) * NANOS), "Hours"),
-                _ => ("1".to_owned(), "Units"),
+                _ => ("1.0".to_owned(), "Units"),
             };
             let subject = texts.combination.as_ref().or(texts.checkpoints.as_ref()).or(texts.model.as_ref()).or(texts.vm.as_ref());
             let description = subject.map_or_else(|| kind.description().to_owned(), |subject| format!("{}: {subject}", kind.description()));
@@ -223,7 +233,7 @@ impl<W: Write> FocusFile<W> {
             is_correction: true,
             description: format!("What {} turned out to cost differently", correction.month),
             period: period(of),
-            consumed: ("1".to_owned(), "Units"),
+            consumed: ("1.0".to_owned(), "Units"),
             service: Service("Compute", "Other (Compute)", "GPU machines and model storage"),
             kind: "CORRECTION",
             idle_kind: "",
@@ -243,10 +253,10 @@ impl<W: Write> FocusFile<W> {
     fn row(&mut self, row: &Row<'_>) -> Result<(), ::csv::Error> {
         let text = |text: &Text| text.as_deref().map_or_else(String::new, |text| cell(text).into_owned());
         let texts = row.texts;
-        let provider = texts.provider.as_deref().map_or(PROVIDER_UNKNOWN.into(), cell);
+        let host = texts.provider.as_deref().map_or(ISSUER.into(), cell);
         let cost = decimal(row.amount);
         // Unit prices must not be negative, and quantities of corrections may be missing.
-        let (price, quantity, unit) = if row.is_correction { ("", "", "") } else { (cost.as_str(), "1", "Units") };
+        let (price, quantity, unit) = if row.is_correction { ("", "", "") } else { (cost.as_str(), "1.0", "Units") };
         let (region, vm) = (text(&texts.region), text(&texts.vm));
         let Service(category, subcategory, service) = row.service;
         let fields: [&str; COLUMNS.len()] = [
@@ -267,16 +277,17 @@ impl<W: Write> FocusFile<W> {
             &cost,
             price,
             &cost,
+            &self.invoice,
             ISSUER,
             &cost,
             price,
             "Standard",
             quantity,
             unit,
-            &provider,
-            &provider,
-            &provider,
-            &provider,
+            ISSUER,
+            ISSUER,
+            &host,
+            ISSUER,
             &region,
             &region,
             &vm,
@@ -306,4 +317,33 @@ impl<W: Write> FocusFile<W> {
 fn period(window: Window) -> (String, String) {
     let text = |at: Instant| at.to_rfc3339();
     (text(window.start), text(window.end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_charge_has_a_row_and_price_times_quantity_agree() {
+        let mut bytes = Vec::new();
+        let day = Window { start: Instant::parse("2026-10-01T00:00:00Z").unwrap(), end: Instant::parse("2026-10-02T00:00:00Z").unwrap() };
+        let mut file = FocusFile::new(&mut bytes, month::window(2026 * 12 + 9), "USD").unwrap();
+        let texts = ChargeTexts { combination: Some("=sdxl".into()), vm: Some("@m".into()), ..ChargeTexts::default() };
+        let sums = CostSums { inference: 7, idle: 5, overhead: 3, storage: 2, transfer: 1, ..CostSums::default() };
+        file.charge(day, &texts, &sums).unwrap();
+        let correction = CorrectionTexts { month: "2026-09".to_owned(), department: None, project: None, combination: None, amount: -4 };
+        file.correction(&correction, month::window(2026 * 12 + 8)).unwrap();
+        assert_eq!(file.finish().unwrap(), (sums, -4));
+        let rows: Vec<::csv::StringRecord> = ::csv::Reader::from_reader(&bytes[..]).into_records().map(Result::unwrap).collect();
+        let of = |row: &::csv::StringRecord, name: &str| row[COLUMNS.iter().position(|column| *column == name).unwrap()].to_owned();
+        let costs: Vec<String> = rows.iter().map(|row| of(row, "BilledCost")).collect();
+        assert_eq!(costs, ["0.000000007", "0.000000005", "0.000000003", "0.000000002", "0.000000001", "-0.000000004"]);
+        for row in &rows[..5] {
+            assert_eq!((of(row, "ListUnitPrice"), of(row, "PricingQuantity")), (of(row, "ListCost"), "1.0".to_owned()));
+            assert_eq!((of(row, "x_Combination"), of(row, "ResourceId")), ("'=sdxl".to_owned(), "'@m".to_owned()));
+        }
+        assert_eq!(of(&rows[1], "x_IdleKind"), "CAUSED");
+        assert_eq!((of(&rows[5], "ChargeClass"), of(&rows[5], "ListUnitPrice")), ("Correction".to_owned(), String::new()));
+        assert_eq!(of(&rows[5], "ChargePeriodStart"), "2026-09-01T00:00:00Z");
+    }
 }
