@@ -50,12 +50,7 @@ fn cards() -> [RateCard; 2] {
         effective_from,
         instance_rates: [1, 2, 4, 8]
             .into_iter()
-            .map(|gpus| InstanceEntry {
-                instance_type: format!("gpu-{gpus}"),
-                region: None,
-                purchase_option: None,
-                hourly: hourly * gpus,
-            })
+            .map(|gpus| InstanceEntry { instance_type: format!("gpu-{gpus}"), region: None, purchase_option: None, hourly: hourly * gpus })
             .collect(),
         storage_rates: Vec::new(),
         transfer_rates: Vec::new(),

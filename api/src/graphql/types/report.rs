@@ -179,7 +179,7 @@ impl DepartmentReport {
         self.0.cost.into()
     }
 
-    /// cost.total / that of the month before - 1; null when that was 0 or absent.
+    /// cost.total / that of the month before - 1; null when that was 0 or absent, as when the first event came after its first day.
     async fn change(&self) -> Option<f64> {
         self.0.change
     }

@@ -1,10 +1,11 @@
 //! The report as a FOCUS 1.2 dataset (FinOps Open Cost and Usage Specification) in CSV.
 //!
 //! One row for each day, charge and kind of charge. Version 1.2 has no columns of split costs, so what a share of a machine is made of
-//! stands in `x_` columns. A share of a bill has no price list of its own: its pricing quantity is one unit, whose price is the cost, so
+//! stands in `x_` columns, with names as they are: in columns of the standard they are ASCII, as it wants. A share of a bill has no price list of its own: its pricing quantity is one unit, whose price is the cost, so
 //! that price x quantity agree to the nano. Invariants: `BilledCost` of the rows whose `ChargeClass` is null adds up to the report, and of
 //! the rows of class `Correction` to its corrections. Must not know: where charges come from.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use ::csv::{Terminator, Writer, WriterBuilder};
@@ -17,7 +18,7 @@ use super::month;
 use crate::cost::figures::CostSums;
 
 /// The columns: those of FOCUS 1.2, two of 1.3, and our own.
-pub const COLUMNS: [&str; 48] = [
+pub const COLUMNS: [&str; 49] = [
     "BilledCost",
     "BillingAccountId",
     "BillingAccountName",
@@ -63,6 +64,7 @@ pub const COLUMNS: [&str; 48] = [
     "x_ModelVersion",
     "x_Checkpoints",
     "x_Combination",
+    "x_Vm",
     "x_InstanceType",
     "x_StorageType",
     "x_StorageLocation",
@@ -199,12 +201,10 @@ impl<W: Write> FocusFile<W> {
                 Kind::Storage => (decimal(i128::from((day.end.0 - day.start.0) / HOUR_US) * NANOS), "Hours"),
                 _ => ("1.0".to_owned(), "Units"),
             };
-            let subject = texts.combination.as_ref().or(texts.checkpoints.as_ref()).or(texts.model.as_ref()).or(texts.vm.as_ref());
-            let description = subject.map_or_else(|| kind.description().to_owned(), |subject| format!("{}: {subject}", kind.description()));
             self.row(&Row {
                 amount,
                 is_correction: false,
-                description,
+                description: kind.description().to_owned(),
                 period: period(day),
                 consumed,
                 service: kind.service(),
@@ -253,11 +253,12 @@ impl<W: Write> FocusFile<W> {
     fn row(&mut self, row: &Row<'_>) -> Result<(), ::csv::Error> {
         let text = |text: &Text| text.as_deref().map_or_else(String::new, |text| cell(text).into_owned());
         let texts = row.texts;
-        let host = texts.provider.as_deref().map_or(ISSUER.into(), cell);
+        let plain = |text: &Text| text.as_deref().map_or_else(String::new, |text| cell(&ascii(text)).into_owned());
+        let host = if texts.provider.is_some() { plain(&texts.provider) } else { ISSUER.to_owned() };
         let cost = decimal(row.amount);
         // Unit prices must not be negative, and quantities of corrections may be missing.
         let (price, quantity, unit) = if row.is_correction { ("", "", "") } else { (cost.as_str(), "1.0", "Units") };
-        let (region, vm) = (text(&texts.region), text(&texts.vm));
+        let (region, vm) = (plain(&texts.region), plain(&texts.vm));
         let Service(category, subcategory, service) = row.service;
         let fields: [&str; COLUMNS.len()] = [
             &cost,
@@ -268,7 +269,7 @@ impl<W: Write> FocusFile<W> {
             &self.billing.1,
             "Usage",
             if row.is_correction { "Correction" } else { "" },
-            &cell(&row.description),
+            &row.description,
             "Usage-Based",
             &row.period.0,
             &row.period.1,
@@ -305,12 +306,22 @@ impl<W: Write> FocusFile<W> {
             &text(&texts.model_version),
             &text(&texts.checkpoints),
             &text(&texts.combination),
+            &text(&texts.vm),
             &text(&texts.instance_type),
             &text(&texts.storage_type),
             &text(&texts.storage_location),
         ];
         self.writer.write_record(fields)
     }
+}
+
+/// A text in ASCII: what is none, and `%`, stands as the bytes of its UTF-8, so that different texts stay different.
+fn ascii(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && byte != b'%') {
+        return text.into();
+    }
+    let byte = |byte: u8| if byte.is_ascii() && byte != b'%' { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(byte).collect::<String>().into()
 }
 
 /// Start and end as FOCUS writes instants.
@@ -322,6 +333,11 @@ fn period(window: Window) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_told_apart_in_ascii() {
+        assert_eq!([ascii("m-1"), ascii("mü%1")], ["m-1", "m%C3%BC%251"]);
+    }
 
     #[test]
     fn each_kind_of_charge_has_a_row_and_price_times_quantity_agree() {

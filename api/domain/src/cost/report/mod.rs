@@ -132,7 +132,7 @@ pub struct DepartmentReport {
     pub department_id: u32,
     /// Everything.
     pub cost: CostSums,
-    /// Total / that of the month before - 1; none where that was 0.
+    /// Total / that of the month before - 1; none where that was 0, or began before anything was known.
     pub change: Option<f64>,
     /// Projects by total, then name; none last.
     pub projects: Vec<ProjectReport>,
@@ -184,7 +184,7 @@ impl Reader {
                 "the report has more than {REPORT_ROWS_MAX} rows: ask for some departments or projects, or take the export"
             )));
         }
-        let before = read.rows(month::window(asked.month - 1), &by_department).await?.0;
+        let before = read.before(month::window(asked.month - 1), &by_department).await?;
         let texts = Texts::read(reading, &by_combination, &by_user).await?;
         let mut departments = departments(&by_combination, &by_user, &texts);
         departments
@@ -227,6 +227,16 @@ impl Read<'_> {
         let told = told(self.reading, self.prices, self.timelines, &asked).await?;
         let rows = told.rows.iter().map(|row| ([row.ids[0], row.ids[1], row.ids[2]], row.sums[0])).collect();
         Ok((rows, told.total.first().copied().unwrap_or_default()))
+    }
+
+    /// Every row of the month before; none when what is known begins in the middle of it, so that nothing can be compared with it.
+    async fn before(&self, window: Window, by: &[Dimension]) -> Result<Rows, BreakdownError> {
+        let made = self.timelines.cost_days_made().first().copied();
+        let kept = self.reading.snapshot.cost_first_at().await?.map(Instant::day);
+        if made.into_iter().chain(kept).min().is_none_or(|first| first > window.start.day()) {
+            return Ok(Rows::new());
+        }
+        Ok(self.rows(window, by).await?.0)
     }
 }
 
