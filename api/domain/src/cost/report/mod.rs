@@ -132,7 +132,7 @@ pub struct DepartmentReport {
     pub department_id: u32,
     /// Everything.
     pub cost: CostSums,
-    /// Total / that of the month before - 1; none where that was 0, or began before anything was known.
+    /// Total / that of the month before - 1; none where that was 0 or absent, and until that month is closed.
     pub change: Option<f64>,
     /// Projects by total, then name; none last.
     pub projects: Vec<ProjectReport>,
