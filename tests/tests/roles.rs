@@ -26,9 +26,7 @@ fn documents() -> Vec<(&'static str, String)> {
         ("costBreakdown", format!("{{ costBreakdown({window}, by: [MODEL]) {{ rowCount }} viewer {{ subject }} }}")),
         (
             "costForecast",
-            format!(
-                "{{ costForecast(history: {{ start: \"2026-03-01T00:00:00Z\", end: \"2026-03-02T00:00:00Z\" }}, horizonDays: 1) {{ currency }} viewer {{ subject }} }}"
-            ),
+            "{ costForecast(history: { start: \"2026-03-01T00:00:00Z\", end: \"2026-03-02T00:00:00Z\" }, horizonDays: 1) { currency } viewer { subject } }".to_owned(),
         ),
         ("costRecommendations", format!("{{ costRecommendations({window}) {{ subject }} viewer {{ subject }} }}")),
         ("costReport", "{ costReport(month: \"2026-03\") { month } viewer { subject } }".to_owned()),
