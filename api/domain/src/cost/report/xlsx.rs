@@ -420,7 +420,8 @@ impl Default for SheetNames {
 impl SheetNames {
     /// A name that a spreadsheet takes and no other sheet has.
     fn name(&mut self, wanted: &str) -> String {
-        let taken = |character: char| if matches!(character, '[' | ']' | ':' | '*' | '?' | '/' | '\\') { '_' } else { character };
+        // A quotation mark is allowed, but the writer takes it for the beginning of a text where a formula names the sheet.
+        let taken = |character: char| if matches!(character, '[' | ']' | ':' | '*' | '?' | '/' | '\\' | '"') { '_' } else { character };
         let clean: String = wanted.chars().filter(|character| !character.is_control()).map(taken).collect();
         let clean = match clean.trim_matches('\'').trim() {
             "" => "Department",
@@ -452,7 +453,7 @@ mod tests {
     fn sheets_have_names_that_spreadsheets_take() {
         let mut names = SheetNames::default();
         let long = "x".repeat(40);
-        let told: Vec<String> = ["R/D", "r?d", "'a'", "", "SUMMARY", &long, &long].into_iter().map(|name| names.name(name)).collect();
+        let told: Vec<String> = ["R\"D", "r?d", "'a'", "", "SUMMARY", &long, &long].into_iter().map(|name| names.name(name)).collect();
         let cut = format!("{} (2)", "x".repeat(27));
         assert_eq!(told, ["R_D", "r_d (2)", "a", "Department", "SUMMARY (2)", &long[..31], &cut]);
     }
