@@ -4,6 +4,7 @@
 //! it stands, and from then on nothing before it is derived again and no event from before it is taken, so that no figure is ever made
 //! of rows that are gone. One process at a time works, under a lease. Must not know: figures.
 
+use plimsoll_entity::value::hours::Hours;
 use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US, SECOND_US};
 use uuid::Uuid;
 
@@ -116,7 +117,9 @@ impl RetentionWorker {
         }
         let fleet = self.fleets.fleet(snapshot).await?;
         let hours = timeline::rebuild::Pending::of(snapshot, &fleet, now).await?;
-        if hours.is_cut || hours.hours.values().any(|hours| hours.first().is_some_and(|first| first < since.hour())) {
+        let waits = |hours: &Hours| hours.first().is_some_and(|first| first < since.hour());
+        let mut waiting = hours.hours.values().chain(hours.priced.values()).chain([&hours.machineless]);
+        if hours.is_cut || waiting.any(waits) || !snapshot.cost_day_list(since.day(), 1).await?.is_empty() {
             return Ok(false);
         }
         match job::pending::Pending::read(snapshot).await {

@@ -63,13 +63,13 @@ impl Instant {
     /// Whole hours since 1970.
     #[must_use]
     pub const fn hour(self) -> i32 {
-        self.0.div_euclid(HOUR_US) as i32
+        saturated(self.0.div_euclid(HOUR_US))
     }
 
     /// Whole days since 1970.
     #[must_use]
     pub const fn day(self) -> i32 {
-        self.0.div_euclid(DAY_US) as i32
+        saturated(self.0.div_euclid(DAY_US))
     }
 
     /// Whole minutes since 1970.
@@ -181,6 +181,17 @@ impl Window {
     }
 }
 
+/// The number, or the nearest that fits: an open end stays behind everything.
+const fn saturated(number: i64) -> i32 {
+    if number > i32::MAX as i64 {
+        i32::MAX
+    } else if number < i32::MIN as i64 {
+        i32::MIN
+    } else {
+        number as i32
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +215,11 @@ mod tests {
         assert_eq!(hours[2].start.to_rfc3339(), "2026-10-01T00:00:00Z");
         assert_eq!(window.tiles(Step::Month).len(), 2);
         assert!(Window::of(5, 5).tiles(Step::Day).is_empty());
+    }
+
+    #[test]
+    fn open_ends_stay_behind_everything() {
+        assert_eq!((Instant(i64::MAX).hour(), Instant(i64::MIN).hour(), Instant(-1).hour()), (i32::MAX, i32::MIN, -1));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::cell::block::unpack;
 use crate::cell::part::{Family, KeyColumn, Part};
 use crate::cell::plan::{Breaks, DAY_HOURS};
 use crate::cost::price::BillPart;
+use crate::cost::question::IdleView;
 use crate::cost::rate::Prices;
 use crate::job::running::{running, since};
 use crate::store::{DerivedKind, Grain, HOURS_PER_READ, MachineHour, StoreError};
@@ -61,7 +62,7 @@ impl<'a> Timelines<'a> {
     /// # Errors
     /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
     pub async fn until(reading: &'a Reading, until: Instant) -> Result<Self, BreakdownError> {
-        Self::of(reading, until, BTreeMap::new(), None).await
+        Self::of(reading, Window { start: Instant(0), end: until }, BTreeMap::new(), None).await
     }
 
     /// Timelines up to an instant in which jobs that run hold slots before their executions arrive.
@@ -69,16 +70,16 @@ impl<'a> Timelines<'a> {
     /// # Errors
     /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
     pub async fn with_jobs(reading: &'a Reading, until: Instant) -> Result<Self, BreakdownError> {
-        Self::of(reading, until, Self::jobs(reading, until).await?, None).await
+        Self::of(reading, Window { start: Instant(0), end: until }, Self::jobs(reading, until).await?, None).await
     }
 
-    /// Timelines up to an instant, and what they cost.
+    /// Timelines up to the end of a window, and what the hours of the window cost.
     ///
     /// # Errors
     /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
-    pub async fn with_costs(reading: &'a Reading, prices: &Prices, until: Instant) -> Result<Self, BreakdownError> {
-        let pricer = Pricer { prices, catalog: reading.sources().catalog };
-        Self::of(reading, until, Self::jobs(reading, until).await?, Some(pricer)).await
+    pub async fn with_costs(reading: &'a Reading, prices: &Prices, window: Window, idle: IdleView) -> Result<Self, BreakdownError> {
+        let pricer = Pricer { prices, catalog: reading.sources().catalog, spreads: idle == IdleView::Spread };
+        Self::of(reading, window, Self::jobs(reading, window.end).await?, Some(pricer)).await
     }
 
     /// Timelines of closed months, up to their end, and what they would cost: without jobs, as hours are kept.
@@ -86,8 +87,8 @@ impl<'a> Timelines<'a> {
     /// # Errors
     /// [`BreakdownError::Limit`] when too much has to be built first; what the store says.
     pub async fn of_closed(reading: &'a Reading, prices: &Prices, closed_until: Instant) -> Result<Self, BreakdownError> {
-        let pricer = Pricer { prices, catalog: reading.sources().catalog };
-        Self::of(reading, closed_until, BTreeMap::new(), Some(pricer)).await
+        let pricer = Pricer { prices, catalog: reading.sources().catalog, spreads: false };
+        Self::of(reading, Window { start: Instant(0), end: closed_until }, BTreeMap::new(), Some(pricer)).await
     }
 
     async fn jobs(reading: &Reading, until: Instant) -> Result<BTreeMap<u32, Vec<Holder>>, BreakdownError> {
@@ -97,18 +98,22 @@ impl<'a> Timelines<'a> {
 
     async fn of(
         reading: &'a Reading,
-        until: Instant,
+        window: Window,
         jobs: BTreeMap<u32, Vec<Holder>>,
         pricer: Option<Pricer<'_>>,
     ) -> Result<Self, BreakdownError> {
         let (snapshot, now) = (&reading.snapshot, reading.snapshot.as_of);
-        let until = Instant(until.0.saturating_add(HOUR_US - 1)).hour();
+        let until = Instant(window.end.0.saturating_add(HOUR_US - 1)).hour();
         let mut pending = Pending::of(snapshot, &reading.fleet, now).await?;
+        // Prices hand nothing on: only hours of the window have to be priced for the question.
+        pending.priced.values_mut().for_each(|hours| *hours = hours.from(window.start.hour()));
+        pending.machineless = pending.machineless.from(window.start.hour());
         if pricer.is_none() {
             pending.priced.clear();
+            pending.machineless = Hours::default();
         }
         let count = |hours: &Hours| hours.from(0).count_before(until);
-        let mut waiting: u64 = pending.hours.values().map(count).sum();
+        let mut waiting: u64 = pending.hours.values().chain([&pending.machineless]).map(count).sum();
         let to_price: u64 = pending.priced.values().map(count).sum();
         // Only hours that are kept are priced anew: they are counted where it may matter.
         waiting += if to_price > BUILT_MAX as u64 { to_price.min(snapshot.machine_hour_count(until).await?) } else { to_price };
@@ -175,7 +180,7 @@ impl<'a> Timelines<'a> {
         let (snapshot, machine) = (&self.reading.snapshot, self.machine(vm));
         let jobs = self.jobs.get(&vm).map_or(&[][..], Vec::as_slice);
         let (_, parts) = derive(snapshot, machine, self.rebuilt.get(&vm), jobs, Window::of_hour(hour)).await?;
-        let pricer = Pricer { prices, catalog: self.reading.sources().catalog };
+        let pricer = Pricer { prices, catalog: self.reading.sources().catalog, spreads: false };
         Ok(pricer.bill(snapshot, machine, hour, &parts).await?)
     }
 

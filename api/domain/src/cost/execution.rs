@@ -30,7 +30,7 @@ impl Reader {
         let until = edges.iter().map(|(.., window)| window.end).max().unwrap_or(Instant(0));
         let timelines = Timelines::with_jobs(reading, until).await?;
         let combinations = ById::new();
-        let pricing = Pricing { prices: &prices, combinations: &combinations };
+        let pricing = Pricing { prices: &prices, combinations: &combinations, spreads: false };
         let mut costs: HashMap<Uuid, i128> = HashMap::new();
         let mut hours: BTreeMap<(u32, i32), Vec<Uuid>> = BTreeMap::new();
         for (id, vm, window) in edges.into_iter().filter(|(_, vm, _)| *vm != 0) {

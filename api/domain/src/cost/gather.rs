@@ -207,11 +207,7 @@ impl CostGathered {
             slots.push(ids.map_or(SKIP, |ids| atoms.place(tile, ids)));
         }
         let atoms = if apart { &mut self.runs } else { &mut self.costs };
-        if atoms.atoms.len() > ATOMS_MAX {
-            return Err(BreakdownError::Limit(format!(
-                "the answer has more than {ATOMS_MAX} distinct keys: ask for a shorter window or fewer dimensions"
-            )));
-        }
+        check_atoms(atoms)?;
         for part in family.parts() {
             let mut bytes = Bytes::new(body(*part)?);
             for (slot, key) in slots.iter().zip(&keys) {
@@ -349,10 +345,18 @@ impl CostGathered {
                     let place = self.costs.place(*tile, ids) as usize;
                     self.costs.atoms[place].sums.storage += amount;
                 }
+                check_atoms(&self.costs)?;
             }
         }
         Ok(())
     }
+}
+
+fn check_atoms(atoms: &CostAtoms) -> Result<(), BreakdownError> {
+    if atoms.atoms.len() <= ATOMS_MAX {
+        return Ok(());
+    }
+    Err(BreakdownError::Limit(format!("the answer has more than {ATOMS_MAX} distinct keys: ask for a shorter window or fewer dimensions")))
 }
 
 const fn place_of(key: &Key) -> Place {

@@ -5,15 +5,17 @@
 
 use futures_util::TryStreamExt as _;
 use plimsoll_entity::value::money::divide;
-use plimsoll_entity::value::time::{DAY_US, Instant, Window};
+use plimsoll_entity::value::time::{DAY_US, Instant, Step, Window};
 use rustc_hash::FxHashMap;
 
 use super::facts::LoadCostFact;
 use super::price::Pricing;
+use super::question::IdleView;
 use crate::breakdown::BreakdownError;
 use crate::breakdown::executions::{Reader, Reading};
 use crate::breakdown::gather::{Buckets, Gathered, Gathering, chunk_of, runs, wanted};
 use crate::breakdown::timelines::Timelines;
+use crate::breakdown::usage::widened;
 use crate::catalog::ById;
 use crate::cell::block::unpack;
 use crate::cell::column::Column;
@@ -77,7 +79,7 @@ pub(crate) async fn load_costs(
     let (Some(first), Some(last)) = (asked.tiles.first(), asked.tiles.last()) else { return Ok(FxHashMap::default()) };
     let whole = Window { start: first.start, end: last.end };
     let prices = reader.prices.prices(&reading.snapshot).await?;
-    let timelines = Timelines::with_costs(reading, &prices, whole.end).await?;
+    let timelines = Timelines::with_costs(reading, &prices, widened(whole), IdleView::Caused).await?;
     let costs = Gathering { parts: &Part::OF_LOAD_COSTS, ..asked.clone() };
     costs.parts.iter().for_each(|part| {
         gathered.columns.entry(*part).or_insert_with(|| Column::of(*part));
@@ -108,11 +110,12 @@ pub(crate) async fn load_costs(
         }
     }
     let combinations = ById::new();
-    let pricing = Pricing { prices: &prices, combinations: &combinations };
-    for (window, tile) in &buckets.facts {
-        let loads: Vec<LoadFact> = reading.snapshot.load_stream(*window).await?.try_collect().await?;
+    let pricing = Pricing { prices: &prices, combinations: &combinations, spreads: false };
+    let facts = buckets.facts.iter().flat_map(|(window, tile)| window.tiles(Step::Hour).into_iter().map(|hour| (hour, *tile)));
+    for (hour, tile) in Vec::from_iter(facts) {
+        let loads: Vec<LoadFact> = reading.snapshot.load_stream(hour).await?.try_collect().await?;
         let facts: Vec<LoadCostFact> = loads.iter().map(|load| pricing.load(&timelines.machine(load.vm_id), load)).collect();
-        gathered.add_facts(reading.sources(), &costs, &facts, *tile).await?;
+        gathered.add_facts(reading.sources(), &costs, &facts, tile).await?;
     }
     gathered.grow()?;
     Ok(sums(gathered))

@@ -33,6 +33,8 @@ pub struct Pricing<'a> {
     pub prices: &'a Prices,
     /// The combinations of all holders.
     pub combinations: &'a ById<Combination>,
+    /// Whether idle time is spread as well.
+    pub spreads: bool,
 }
 
 /// An hour of a machine that is to be priced.
@@ -362,7 +364,9 @@ impl<'a> Amounts<'a> {
             }
             self.add(&part.key, &amounts);
         }
-        self.spread(vm_id, parts);
+        if self.pricing.spreads {
+            self.spread(vm_id, parts);
+        }
     }
 
     /// The idle time of the hour goes to its executions, each part by itself; where there is none, to nobody.

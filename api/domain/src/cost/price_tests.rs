@@ -112,7 +112,7 @@ fn first_hour(fleet: &Fleet, runs: &[Run], prices: &Prices, loads: &[LoadFact]) 
     let input = HourInput { machine, hour, as_of: Instant(i64::MAX), started: runs, jobs: &[], samples: &[] };
     let (facts, _, parts) = build(&input, hour, &Carry::default());
     let combinations = combinations();
-    let pricing = Pricing { prices, combinations: &combinations };
+    let pricing = Pricing { prices, combinations: &combinations, spreads: true };
     let unpriced = Unpriced { machine, hour, parts: &parts, timeline: &facts.timeline, loads };
     Priced { bill: pricing.bill(&unpriced), costs: pricing.price(&unpriced), facts }
 }

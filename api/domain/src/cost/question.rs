@@ -23,6 +23,9 @@ use crate::breakdown::table::{self, Row};
 use crate::breakdown::timelines::Timelines;
 use crate::breakdown::usage::widened;
 
+/// Rows x points of one answer, before its limit: each takes some 300 bytes.
+const POINTS_TOGETHER_MAX: usize = 1_000_000;
+
 /// Where idle time is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IdleView {
@@ -156,9 +159,9 @@ impl Reader {
     }
 
     async fn costs(&self, reading: &Reading, asked: &CostQuestion, filter: &CostFilter, tiles: &[Window]) -> Result<Told, BreakdownError> {
-        let Some(last) = tiles.last() else { return Ok(Told::default()) };
+        let (Some(first), Some(last)) = (tiles.first(), tiles.last()) else { return Ok(Told::default()) };
         let prices = self.prices.prices(&reading.snapshot).await?;
-        let timelines = Timelines::with_costs(reading, &prices, last.end).await?;
+        let timelines = Timelines::with_costs(reading, &prices, Window { start: first.start, end: last.end }, asked.idle).await?;
         let asked = CostGathering { tiles, by: &asked.by, filter, idle: asked.idle, coarseness: self.coarseness };
         told(reading, &prices, &timelines, &asked).await
     }
@@ -184,7 +187,7 @@ pub(super) async fn told(
         let stored = storage_costs(&reading.snapshot, prices, asked.tiles).await?;
         gathered.add_storage(reading, asked, &stored).await?;
     }
-    Ok(Told::of(&gathered, asked))
+    Told::of(&gathered, asked)
 }
 
 /// One row of an answer: sums by tile.
@@ -210,12 +213,12 @@ pub(super) struct Told {
 }
 
 impl Told {
-    fn of(gathered: &CostGathered, asked: &CostGathering<'_>) -> Self {
+    fn of(gathered: &CostGathered, asked: &CostGathering<'_>) -> Result<Self, BreakdownError> {
         let tiles = asked.tiles.len();
         let mut told = Self { rows: Vec::new(), total: vec![CostSums::default(); tiles], runs: Vec::new() };
         let mut places: FxHashMap<Ids, usize> = FxHashMap::default();
         for atom in gathered.costs.atoms.iter().filter(|atom| !atom.sums.is_empty()) {
-            let row = told.row(&mut places, atom.ids);
+            let row = told.row(&mut places, atom.ids)?;
             told.rows[row].sums[atom.tile as usize].add(&atom.sums);
             told.total[atom.tile as usize].add(&atom.sums);
         }
@@ -223,19 +226,26 @@ impl Told {
             told.total[atom.tile as usize].add(&atom.sums);
             told.runs.push(atom.sums);
             for ids in rows_of_run(gathered, asked, &atom.ids) {
-                let row = told.row(&mut places, ids);
+                let row = told.row(&mut places, ids)?;
                 told.rows[row].sums[atom.tile as usize].add(&atom.sums);
                 told.rows[row].runs.push(told.runs.len() as u32 - 1);
             }
         }
-        told
+        Ok(told)
     }
 
-    fn row(&mut self, places: &mut FxHashMap<Ids, usize>, ids: Ids) -> usize {
-        *places.entry(ids).or_insert_with(|| {
-            self.rows.push(ToldRow { ids, sums: vec![CostSums::default(); self.total.len()], runs: Vec::new() });
-            self.rows.len() - 1
-        })
+    fn row(&mut self, places: &mut FxHashMap<Ids, usize>, ids: Ids) -> Result<usize, BreakdownError> {
+        if let Some(place) = places.get(&ids) {
+            return Ok(*place);
+        }
+        if self.rows.len() * self.total.len() > POINTS_TOGETHER_MAX {
+            return Err(BreakdownError::Limit(format!(
+                "the answer has more than {POINTS_TOGETHER_MAX} points before `limit`: take a larger step, a shorter window or fewer dimensions"
+            )));
+        }
+        self.rows.push(ToldRow { ids, sums: vec![CostSums::default(); self.total.len()], runs: Vec::new() });
+        places.insert(ids, self.rows.len() - 1);
+        Ok(self.rows.len() - 1)
     }
 
     /// The rows with what they are ordered by: ranks, since a float cannot hold every amount.

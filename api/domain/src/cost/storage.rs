@@ -24,7 +24,7 @@ use crate::store::{Snapshot, StoreError};
 const MONTH_HOURS: i128 = 730;
 /// Places that one question reckons with.
 const PLACES_MAX: usize = 200_000;
-/// Snapshots that one question reads.
+/// Changes of size that one question reckons with.
 const SNAPSHOTS_MAX: usize = 5_000_000;
 
 /// Hours of one place that cost the same.
@@ -105,16 +105,22 @@ pub async fn storage_runs(snapshot: &Snapshot, prices: &Prices, window: Window) 
     }
     let mut changes: BTreeMap<Place, Vec<(Instant, u64)>> =
         sizes.into_iter().map(|size| (size.place, vec![(window.start, size.size_bytes)])).collect();
-    let mut read = 0;
+    let mut kept = 0;
     // What was told at the start is in the sizes already.
     let told = Window { start: Instant(window.start.0 + 1), end: window.end };
     let mut stream = std::pin::pin!(snapshot.storage_size_stream(told).await?);
     while let Some(size) = stream.try_next().await? {
-        read += 1;
-        if read > SNAPSHOTS_MAX {
-            return Err(BreakdownError::Limit(format!("more than {SNAPSHOTS_MAX} snapshots lie in the window: ask for a shorter one")));
+        if kept > SNAPSHOTS_MAX {
+            return Err(BreakdownError::Limit(format!(
+                "sizes changed more than {SNAPSHOTS_MAX} times in the window: ask for a shorter one"
+            )));
         }
-        changes.entry(size.place).or_default().push((size.at, size.size_bytes));
+        let of_place = changes.entry(size.place).or_default();
+        // Most snapshots say that nothing has changed.
+        if of_place.last().is_none_or(|(_, last)| *last != size.size_bytes) {
+            kept += 1;
+            of_place.push((size.at, size.size_bytes));
+        }
     }
     let runs = changes.into_iter().map(|(place, changes)| (place, hour_runs(window, place, &changes, prices)));
     Ok(runs.filter(|(_, runs)| !runs.is_empty()).collect())

@@ -210,7 +210,7 @@ fn push_instant(text: &mut String, at: Instant) {
     let fraction = in_day % SECOND_US;
     if fraction != 0 {
         text.push('.');
-        if fraction % 1000 == 0 { push_padded(text, fraction / 1000, 3) } else { push_padded(text, fraction, 6) }
+        push_padded(text, fraction, 6);
     }
     text.push_str("Z\"");
 }

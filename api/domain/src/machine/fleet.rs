@@ -5,13 +5,14 @@
 //! Must not know: executions, money.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use plimsoll_entity::value::time::{Instant, Window};
 
 use crate::cell::plan::Breaks;
 use crate::store::{Snapshot, StoreError};
 use crate::timeline::life::{Place, StateChange, Timeline};
+use crate::timeline::shapes::{Billings, billings_of, encode_billings};
 
 /// What is known of an instance type, each fact the newest that was told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,21 @@ pub struct Machine {
     pub timeline: Timeline,
     /// Highest GPU index that any event named.
     pub gpu_index_max: Option<u16>,
+    /// Reckoned once a fleet: every question compares it.
+    billings: OnceLock<Arc<(Billings, Vec<u8>)>>,
+}
+
+impl Machine {
+    /// What its bill depends on besides facts and prices, and the bytes of it.
+    #[must_use]
+    pub fn billings(&self, fleet: &Fleet, vm_id: u32) -> Arc<(Billings, Vec<u8>)> {
+        let reckon = || {
+            let billings = billings_of(fleet, vm_id);
+            let bytes = encode_billings(&billings);
+            Arc::new((billings, bytes))
+        };
+        Arc::clone(self.billings.get_or_init(reckon))
+    }
 }
 
 /// A state change and what it says of its instance type.
@@ -88,7 +104,7 @@ impl Fleet {
             }
         }
         let mut machines: BTreeMap<u32, Machine> =
-            changes.into_iter().map(|(vm, changes)| (vm, Machine { timeline: Timeline::new(changes), gpu_index_max: None })).collect();
+            changes.into_iter().map(|(vm, changes)| (vm, Machine { timeline: Timeline::new(changes), ..Machine::default() })).collect();
         for (vm, index) in gpu_indices {
             machines.entry(vm).or_default().gpu_index_max = Some(index);
         }

@@ -12,9 +12,7 @@ use plimsoll_entity::value::time::{Instant, Window};
 use super::carry::{decode, encode, pack_costs, pack_hour};
 use super::facts::Class;
 use super::hour::{Carry, HourFacts, HourInput, HourParts, MachineView, Run, build};
-use super::shapes::{
-    Billings, STATELESS, billings_of, decode_billings, decode_lives, differences, encode_billings, encode_lives, last_hour_at, lives_of,
-};
+use super::shapes::{Billings, STATELESS, decode_billings, decode_lives, differences, encode_lives, last_hour_at, lives_of};
 use super::sweep::Holder;
 use crate::catalog::Catalog;
 use crate::cell::part::{KEY_WIDTH, KeyColumn};
@@ -83,10 +81,10 @@ impl Pending {
     fn add_changed_lives(&mut self, fleet: &Fleet, vm: u32, built: Option<&Built>, now: Instant) -> Result<(), StoreError> {
         let touches = self.touches.get(&vm).copied().unwrap_or_default();
         let lives = lives_of(fleet, vm, &touches);
-        let billings = billings_of(fleet, vm);
-        let news = Built { lives: encode_lives(&lives), billings: Some(encode_billings(&billings)), touched: touches.touched };
+        let billings = fleet.machine(vm).map_or_else(Default::default, |machine| machine.billings(fleet, vm));
+        let news = Built { lives: encode_lives(&lives), billings: Some(billings.1.clone()), touched: touches.touched };
         if let Some(built) = built {
-            self.add_changed_bills(vm, built, &news, &billings)?;
+            self.add_changed_bills(vm, built, &news, &billings.0)?;
         }
         if built == Some(&news) {
             return Ok(());
@@ -299,13 +297,16 @@ pub struct Pricer<'a> {
     pub prices: &'a Prices,
     /// Combinations.
     pub catalog: &'a Catalog,
+    /// Whether idle time is spread as well: that is dear, and only one view shows it.
+    pub spreads: bool,
 }
 
 impl Pricer<'_> {
     /// What an hour costs, packed.
     async fn price(&self, snapshot: &Snapshot, hour: &Unpriced<'_>) -> Result<Vec<u8>, StoreError> {
         let combinations = self.catalog.combinations(snapshot, &combination_ids(hour.parts)).await?;
-        Ok(pack_costs(&Pricing { prices: self.prices, combinations: &combinations }.price(hour)))
+        let pricing = Pricing { prices: self.prices, combinations: &combinations, spreads: self.spreads };
+        Ok(pack_costs(&pricing.price(hour)))
     }
 
     /// The parts of the bill of an hour.
@@ -320,7 +321,7 @@ impl Pricer<'_> {
         parts: &HourParts,
     ) -> Result<Vec<BillPart>, StoreError> {
         let combinations = self.catalog.combinations(snapshot, &combination_ids(parts)).await?;
-        let pricing = Pricing { prices: self.prices, combinations: &combinations };
+        let pricing = Pricing { prices: self.prices, combinations: &combinations, spreads: false };
         Ok(pricing.bill(&Unpriced { machine, hour: Window::of_hour(hour), parts, timeline: &[], loads: &[] }))
     }
 
@@ -333,7 +334,7 @@ impl Pricer<'_> {
         let holders: Vec<Holder> = rows.into_iter().map(|row| run(0, row).holder).collect();
         let ids: BTreeSet<u32> = holders.iter().map(|holder| holder.key[KeyColumn::Combination as usize]).collect();
         let combinations = self.catalog.combinations(snapshot, &Vec::from_iter(ids)).await?;
-        let pricing = Pricing { prices: self.prices, combinations: &combinations };
+        let pricing = Pricing { prices: self.prices, combinations: &combinations, spreads: false };
         Ok(pack_costs(&pricing.machineless(Window::of_hour(hour).start, &holders)))
     }
 }
@@ -391,7 +392,7 @@ pub async fn rebuild(asked: Rebuild<'_>) -> Result<Rebuilt, StoreError> {
     let Rebuild { snapshot, machine, jobs, dirty, priced, pricer, until, now, hours_max } = asked;
     let mut rebuilt = Rebuilt::default();
     let mut stored = Stored::new(snapshot, machine.vm_id);
-    let due = Due { dirty, priced, until };
+    let mut due = Due { dirty, priced: priced.clone(), until };
     let Some(first) = due.next(&mut stored, i32::MIN).await? else { return Ok(rebuilt) };
     let mut carry = read_carry(snapshot.carry_before(machine.vm_id, first).await?)?;
     let mut facts = Facts::new(snapshot, machine.vm_id, pricer.is_some());
@@ -416,11 +417,21 @@ pub async fn rebuild(asked: Rebuild<'_>) -> Result<Rebuilt, StoreError> {
         let bytes = encode(&handed_on);
         let changed = stored.carry(hour).await? != Some(&bytes);
         carry = handed_on;
+        if pricer.is_some() && (changed || follows || wanted(hour)) {
+            // Whether an execution has a cost at all is counted where it finished.
+            carry.in_flight.iter().map(|run| run.holder.finished_at.hour()).for_each(|hour| due.priced.insert(hour, hour));
+        }
         if changed || follows || dirty.contains(hour) {
             rebuilt.hours.insert(hour, MachineHour { block: pack_hour(&derived), carry: bytes });
         }
         let next_due = due.next(&mut stored, hour + 1).await?;
-        next = if changed { next_touched(&mut stored, machine, &carry, hour, until, next_due).await? } else { next_due };
+        next = if changed {
+            // Nobody knows that it will be held: only what has been told reaches beyond the present hour.
+            let held = machine.held_from(hour + 1, until.min(now.hour() + 1));
+            next_touched(&mut stored, held, &carry, hour, next_due).await?
+        } else {
+            next_due
+        };
         next = next.filter(|next| *next < until);
         if let (false, Some(next)) = (changed, next)
             && hour + 1 != next
@@ -435,7 +446,7 @@ pub async fn rebuild(asked: Rebuild<'_>) -> Result<Rebuilt, StoreError> {
 /// The hours to build.
 struct Due<'a> {
     dirty: &'a Hours,
-    priced: &'a Hours,
+    priced: Hours,
     until: i32,
 }
 
@@ -539,13 +550,12 @@ impl<'a> Stored<'a> {
 /// an execution that is under way ends.
 async fn next_touched(
     stored: &mut Stored<'_>,
-    machine: MachineView<'_>,
+    next_held: Option<i32>,
     carry: &Carry,
     hour: i32,
-    until: i32,
     next_dirty: Option<i32>,
 ) -> Result<Option<i32>, StoreError> {
     let next_stored = stored.next(hour + 1).await?;
     let ends = carry.in_flight.iter().map(|run| run.holder.finished_at.hour()).min();
-    Ok([machine.held_from(hour + 1, until), next_dirty, next_stored, ends].into_iter().flatten().min())
+    Ok([next_held, next_dirty, next_stored, ends].into_iter().flatten().min())
 }

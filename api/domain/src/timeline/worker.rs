@@ -30,8 +30,10 @@ use crate::store::{DerivedKind, DirtyMarks, Grain, HOURS_PER_READ, Lease, Snapsh
 const LEASE: &str = "timelines";
 /// How long the worker may be silent before another one takes over.
 pub const LEASE_US: i64 = 20_000_000;
-/// Machine-hours that one transaction replaces.
-const HOURS_PER_WRITE: usize = 1_000;
+/// Machine-hours that one transaction replaces: they are built within a lease.
+const HOURS_PER_WRITE: usize = 250;
+/// Hours of what finished without a machine that one transaction replaces.
+const MACHINELESS_HOURS_PER_WRITE: usize = 24;
 /// Days of cells that one run makes, so that marks never wait for long.
 const DAYS_PER_RUN: u64 = 2;
 
@@ -200,7 +202,7 @@ impl TimelineWorker {
     }
 
     fn pricer<'a>(&'a self, prices: &'a Prices) -> Pricer<'a> {
-        Pricer { prices, catalog: &self.catalog }
+        Pricer { prices, catalog: &self.catalog, spreads: true }
     }
 
     async fn put_costs(&self, tx: &mut WriteTx, vm_id: u32, costs: BTreeMap<i32, Vec<u8>>, days: &BTreeSet<i32>) -> Result<(), StoreError> {
@@ -218,7 +220,7 @@ impl TimelineWorker {
     /// Counts what finished without a machine in closed hours; returns how many hours were counted.
     async fn count_machineless(&self, lease: Lease, pending: &Pending, now: Instant) -> Result<usize, StoreError> {
         let due: Vec<i32> = pending.machineless.stretches().flat_map(|(first, last)| first..=last.min(now.hour() - 1)).collect();
-        for hours in due.chunks(self.hours_per_write) {
+        for hours in due.chunks(MACHINELESS_HOURS_PER_WRITE) {
             let snapshot = self.store.snapshot().await?;
             let prices = self.prices.prices(&snapshot).await?;
             let mut costs = BTreeMap::new();

@@ -6,6 +6,7 @@ use plimsoll_domain::breakdown::usage::widened;
 use plimsoll_domain::cost::card::{BusinessValue, InstanceEntry, RateCard};
 use plimsoll_domain::cost::figures::CostSums;
 use plimsoll_domain::cost::question::{CostFilter, CostOrder, CostQuestion, IdleView};
+use plimsoll_entity::value::label::PurchaseOption;
 use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US, Step, Window};
 use uuid::Uuid;
 
@@ -39,6 +40,7 @@ pub fn cards() -> Vec<RateCard> {
         purchase_option: None,
         hourly,
     };
+    let spot = |kind: &str, hourly| InstanceEntry { purchase_option: Some(PurchaseOption::Spot), ..entry(kind, None, hourly) };
     let card = |id, effective_from, instance_rates| RateCard {
         id: Uuid::from_u128(id),
         currency: "USD".to_owned(),
@@ -51,9 +53,13 @@ pub fn cards() -> Vec<RateCard> {
     };
     let hours = |hours: i64| START_US + hours * HOUR_US;
     vec![
-        card(1, hours(-5), vec![entry("type-0", None, 1_000_000_007), entry("type-1", Some("region-1"), 27_513_811_000)]),
+        card(
+            1,
+            hours(-5),
+            vec![entry("type-0", None, 1_000_000_007), entry("type-1", Some("region-1"), 27_513_811_000), spot("type-0", 400_000_001)],
+        ),
         card(2, hours(20) + 23 * MINUTE_US + 17, vec![entry("type-0", None, 999), entry("type-0", Some("region-0"), 3_333_333_333)]),
-        card(3, hours(30), vec![entry("type-1", None, 12_345_678_901)]),
+        card(3, hours(30), vec![entry("type-1", None, 12_345_678_901), spot("type-1", 5), spot("type-2", 7_000_000_001)]),
     ]
 }
 

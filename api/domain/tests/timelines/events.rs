@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use plimsoll_domain::ingest::event::{Caller, CheckpointVersion, Event, Execution, GpuSample, ModelVersion, VmSample, VmStateChange};
-use plimsoll_entity::value::label::{CheckpointKind, Outcome, VmState};
+use plimsoll_entity::value::label::{CheckpointKind, Outcome, PurchaseOption, VmState};
 use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US};
 use uuid::Uuid;
 
@@ -152,9 +152,9 @@ fn vm_state(random: &mut Random, vm: &str, at: Instant, state: VmState) -> Event
         state,
         provider: random.maybe(20, |random| numbered(random, "provider", 1)),
         region: random.maybe(30, |random| numbered(random, "region", REGIONS)),
-        purchase_option: None,
+        purchase_option: random.maybe(40, |random| random.pick(PurchaseOption::ALL)),
         v_cpus: kind.as_ref().and_then(|_| random.maybe(50, |random| random.between(1, 9) as i32)),
-        memory_bytes: None,
+        memory_bytes: random.maybe(30, |random| random.between(1, 9) << 30),
         gpu_model: None,
         gpu_count: kind.as_ref().and_then(|_| random.maybe(50, |random| random.between(0, 5) as i32)),
         instance_type: kind,

@@ -45,7 +45,7 @@ impl<'a> Ledger<'a> {
     /// # Errors
     /// [`BreakdownError`] when there is too much to reckon or to be built first, or the store fails.
     pub async fn open(reading: &'a Reading, prices: &Prices, window: Window, filter: &'a CostFilter) -> Result<Self, BreakdownError> {
-        let timelines = Timelines::with_costs(reading, prices, window.end).await?;
+        let timelines = Timelines::with_costs(reading, prices, window, IdleView::Caused).await?;
         let days = window.tiles(Step::Day);
         let mut stored = storage_costs(&reading.snapshot, prices, &days).await?;
         stored.retain(|(key, _)| filter.filter.allows_key(key));

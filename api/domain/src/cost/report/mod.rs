@@ -132,7 +132,7 @@ pub struct DepartmentReport {
     pub department_id: u32,
     /// Everything.
     pub cost: CostSums,
-    /// Total / that of the month before - 1; none where that was 0 or absent, and until that month is closed.
+    /// Total / that of the month before - 1; none where that was 0 or absent: what is known begins in the middle of that month.
     pub change: Option<f64>,
     /// Projects by total, then name; none last.
     pub projects: Vec<ProjectReport>,
@@ -172,7 +172,8 @@ impl Reader {
         let filter = asked.filter(reading).await?;
         let prices = self.prices.prices(&reading.snapshot).await?;
         let window = month::window(asked.month);
-        let timelines = Timelines::with_costs(reading, &prices, window.end).await?;
+        let with_before = Window { start: month::window(asked.month - 1).start, end: window.end };
+        let timelines = Timelines::with_costs(reading, &prices, with_before, IdleView::Caused).await?;
         let read = Read { reading, prices: &prices, timelines: &timelines, filter: &filter, coarseness: self.coarseness };
         let third = |third: Dimension| [Dimension::Department, Dimension::Project, third];
         let by_department = [Dimension::Department];
