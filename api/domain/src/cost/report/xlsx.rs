@@ -228,7 +228,7 @@ impl XlsxFile {
             columns[0] = &further;
             write_charge(worksheet, HEAD_ROW + sheet.rows, columns, &sheet.rest, &self.money)?;
         }
-        let row = HEAD_ROW + sheet.rows + 1;
+        let row = HEAD_ROW + sheet.rows.max(1) + 1;
         worksheet.write_string_with_format(row, 0, "Total", &self.bold)?;
         for (place, amount) in amounts(&sheet.sums).into_iter().enumerate() {
             let formula = rounded(&column_range("", place, sheet.rows), amount);
@@ -260,8 +260,10 @@ impl XlsxFile {
             sheet.write_number_with_format(row, 4, number(correction.amount), &self.money)?;
             sheet.write_string(row, 5, decimal(correction.amount))?;
         }
+        // A total that had no row above it would sum itself.
+        let row = row.max(HEAD_ROW + 1);
         sheet.write_string_with_format(row + 1, 0, "Total", &self.bold)?;
-        let range = format!("E{}:E{}", HEAD_ROW + 2, row.max(HEAD_ROW + 1) + 1);
+        let range = format!("E{}:E{}", HEAD_ROW + 2, row + 1);
         sheet.write_formula_with_format(row + 1, 4, rounded(&range, corrected), &self.money)?;
         sheet.write_string(row + 1, 5, decimal(corrected))?;
         Ok(corrected)
