@@ -135,5 +135,6 @@ pub async fn adds_up(reader: &Reader, reading: &Reading, random: &mut Random) {
         assert_eq!(sum(series.total.iter()), all, "{window:?} by day");
     }
     let whole = Window::of(START_US - DAY_US, NOW_US + DAY_US);
-    assert!(costs(reader, reading, whole, &[], 1, IdleView::Caused).await.total.total() > 0, "nothing was priced");
+    let all = costs(reader, reading, whole, &[], 1, IdleView::Caused).await.total;
+    assert!(all.total() > 0 || all.unpriced_ps > 0, "nothing was held");
 }
