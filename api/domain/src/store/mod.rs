@@ -60,7 +60,7 @@ pub use job_pages::{JobIds, JobSource, state_of};
 pub use job_updates::{CommitEntries, JobEntry};
 pub use jobs::{Attempt, Counted, Job, JobChange, JobColumns, JobFact, ToldJob};
 pub use latest_samples::LatestGpuSample;
-pub use leases::Lease;
+pub use leases::{LEASE_US, Lease, Leasehold};
 pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use loads::LoadFact;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
