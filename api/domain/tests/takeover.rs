@@ -196,6 +196,19 @@ async fn whoever_is_robbed_writes_nothing(database: Database) {
     database.remove().await;
 }
 
+/// Replicas that start at the same time on an empty database: one makes the tables, the others wait for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_start_together_on_postgres() {
+    let Some(database) = Database::postgres("replicas_start_together_on_postgres", 903).await else { return };
+    let open = || database.open(Arc::new(FixedClock::at(NOW)));
+    let stores = tokio::join!(open(), open(), open(), open());
+    for store in [stores.0, stores.1, stores.2, stores.3] {
+        store.ping().await.unwrap();
+        store.close().await;
+    }
+    database.remove().await;
+}
+
 macro_rules! on_both {
     ($($seed:literal $case:ident $sqlite:ident $postgres:ident;)+) => {$(
         #[tokio::test(flavor = "multi_thread")]

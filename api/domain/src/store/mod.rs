@@ -175,6 +175,9 @@ impl From<Truncated> for StoreError {
     }
 }
 
+/// The lock of whoever brings the tables up to date: "migr" in ASCII.
+const MIGRATION_LOCK: i64 = 0x6d69_6772 << 32;
+
 /// The store.
 #[derive(Clone)]
 pub struct Store {
@@ -271,6 +274,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Newer`] when a newer version has been here, [`StoreError::Migrate`] when a migration fails.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        // Replicas that start together wait for each other. SQLite has one process, and one connection that writes.
+        let _turn = match self.pools.is_one_process() {
+            true => None,
+            false => {
+                let mut turn = self.begin_write().await?;
+                turn.take_time().await?;
+                turn.lock(MIGRATION_LOCK).await?;
+                Some(turn)
+            }
+        };
         let connection = self.pools.migrator();
         let migrate = |error| StoreError::Migrate(Box::new(error));
         Migrator::install(&connection).await.map_err(migrate)?;
