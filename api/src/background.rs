@@ -1,6 +1,19 @@
 //! The work that goes on beside requests: cells are folded, timelines and jobs derived, past hours packed, alert rules evaluated,
 //! notices of alerts sent.
 //!
+//! Of several replicas one at a time does each kind of work. What keeps the others out, and who goes on when it dies:
+//!
+//! | task | what keeps the others out | taken over |
+//! |---|---|---|
+//! | `timelines`, `jobs`, `storage`, `packer`, `retention`, `alerts`, `webhooks` | a lease of that name, whose epoch each write checks in its own transaction | when the lease has run out: 20 s, and one look |
+//! | `compactor` | a lock of each family and day, taken before anything is read and held until the fold is committed; a delta that another one has folded makes it roll back | at once: the lock goes with the connection |
+//! | `newest samples` | the row of its counter, held by each transaction, which also says how far it came | at once: the row goes with the transaction |
+//! | cells of old rows (at the start, [`crate::open_store`]) | the lock of the compactor, and the row that says that a day is left | at once |
+//! | pruning of the audit log | nothing: each replica deletes what is too old, twice is the same as once | not needed |
+//! | audit log, keys, metrics, bus, commits, this machine's samples | nothing: each replica does its own | not needed |
+//!
+//! A connection whose other end has died without a word lives on for 25 s at most, with the locks that it holds.
+//!
 //! Invariant: each task runs on a thread of its own and sleeps between its looks; a failure is logged and tried again.
 //! Must not know: what the figures mean.
 
@@ -14,7 +27,7 @@ use plimsoll_domain::job::worker::JobWorker;
 use plimsoll_domain::live::bus::Bus;
 use plimsoll_domain::retention::{Ages, RetentionWorker};
 use plimsoll_domain::storage::worker::StorageWorker;
-use plimsoll_domain::store::Store;
+use plimsoll_domain::store::{LEASE_US, Store};
 use plimsoll_domain::timeline::worker::TimelineWorker;
 use plimsoll_domain::utilization::fill_latest_samples;
 use plimsoll_domain::watch::evaluator::Evaluator;
@@ -55,6 +68,26 @@ const FIND_NEWEST_SAMPLES_EVERY: Duration = Duration::from_secs(2);
 /// The same after one that failed.
 const FIND_NEWEST_SAMPLES_AGAIN: Duration = Duration::from_secs(60);
 
+/// Work of a process that has died goes on elsewhere within this time.
+const TAKE_OVER_MAX: Duration = Duration::from_secs(30);
+const _: () = {
+    let looks = [
+        BUILD_EVERY,
+        COMPACT_EVERY,
+        PACK_EVERY,
+        PUT_STORAGE_TOGETHER_EVERY,
+        DROP_EVERY,
+        WORK_JOBS_EVERY,
+        EVALUATE_AFTER.saturating_add(EVALUATE_EVERY),
+        SEND_EVERY,
+    ];
+    let mut look = 0;
+    while look < looks.len() {
+        assert!(LEASE_US as u128 + looks[look].as_micros() < TAKE_OVER_MAX.as_micros(), "a lease and a look are too long");
+        look += 1;
+    }
+};
+
 /// Starts all of it but the sending of notices.
 pub fn spawn(tasks: &Tasks, store: &Store, bus: &Arc<dyn Bus>, ids: &Arc<dyn IdSource>, ages: Ages) {
     let compacting = (store.clone(), tasks.stop.clone());
@@ -69,8 +102,8 @@ pub fn spawn(tasks: &Tasks, store: &Store, bus: &Arc<dyn Bus>, ids: &Arc<dyn IdS
     tasks.spawn_heavy("retention", move || drop_old_rows(dropping.0, dropping.1, dropping.2));
     let finding = (store.clone(), tasks.stop.clone());
     tasks.spawn_heavy("newest samples", move || find_newest_samples(finding.0, finding.1));
-    let packing = (store.clone(), tasks.stop.clone());
-    tasks.spawn_heavy("packer", move || pack(packing.0, packing.1));
+    let packing = (Packer::new(store.clone(), ids.next_id()), Arc::clone(store.clock()), tasks.stop.clone());
+    tasks.spawn_heavy("packer", move || pack(packing.0, packing.1, packing.2));
     let evaluator = Evaluator::new(store.clone(), Arc::clone(bus), Arc::clone(ids));
     let evaluating = (evaluator, bus.heard(), Arc::clone(store.clock()), tasks.stop.clone());
     tasks.spawn_heavy("alerts", move || evaluate(evaluating.0, evaluating.1, evaluating.2, evaluating.3));
@@ -129,15 +162,16 @@ async fn build_timelines(mut worker: TimelineWorker, clock: Arc<dyn Clock>, stop
     }
 }
 
-async fn pack(store: Store, stop: CancellationToken) {
-    let clock = Arc::clone(store.clock());
-    let mut packer = Packer::new(store);
+async fn pack(mut packer: Packer, clock: Arc<dyn Clock>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(PACK_EVERY)).await.is_some() {
         match packer.run_once(clock.now()).await {
             Ok(0) => {}
             Ok(hours) => tracing::debug!(hours, "packed executions"),
             Err(error) => tracing::warn!(error = telemetry::chain(&error), "cannot pack executions, will try again"),
         }
+    }
+    if let Err(error) = packer.release().await {
+        tracing::debug!(error = telemetry::chain(&error), "cannot give the lease of the packer back");
     }
 }
 

@@ -26,8 +26,9 @@ use futures_util::future::BoxFuture;
 use plimsoll_domain::breakdown::executions::Reader;
 use plimsoll_domain::clock::{Clock, IdSource, SystemClock, TimeOrderedIds};
 use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
-use plimsoll_domain::live::bus::{Bus, LocalBus};
+use plimsoll_domain::live::bus::{Bus, BusState, LocalBus};
 use plimsoll_domain::live::commits::Commits;
+use plimsoll_domain::live::redis::{BusError, RedisBus};
 use plimsoll_domain::store::{Store, StoreError};
 use plimsoll_gate::{CostTable, Gate, Service};
 use tokio::net::TcpListener;
@@ -81,6 +82,9 @@ pub enum ServeError {
     /// The key set.
     #[error("the key set cannot be used (auth.jwks, PLIMSOLL_JWKS)")]
     Jwks(#[source] JwksError),
+    /// The bus.
+    #[error("Redis cannot be used (live.redis_url, PLIMSOLL_REDIS_URL)")]
+    Bus(#[source] BusError),
     /// Counting.
     #[error("the metrics cannot be started")]
     Metrics(#[source] MetricsError),
@@ -134,7 +138,7 @@ pub async fn serve_store(
     plimsoll_domain::describe_metrics();
     let authenticator = authenticator(&config, &listener, &clock)?;
     let tasks = Tasks::default();
-    let bus: Arc<dyn Bus> = Arc::new(LocalBus::default());
+    let bus = bus(&config, &store, &ids, &tasks).await?;
     let (writer, ingest) = Writer::new(store.clone());
     let writer = writer.waking(Arc::clone(&bus));
     let (commits, follower) = Commits::new(store.clone(), Arc::clone(&bus));
@@ -154,6 +158,7 @@ pub async fn serve_store(
     }
     tokio::spawn(feed(ingest.clone()));
 
+    let readiness = Arc::new(ServiceReadiness { store: store.clone(), bus: Arc::clone(&bus) });
     let writing = Writing { bus, ids: Arc::clone(&ids), webhook_allow: Arc::new(config.webhook.allow.clone()) };
     let schema = graphql::schema(Reader::new(store.clone()), Live::new(commits), writing, service_config(&config));
     let exports = Exports {
@@ -175,7 +180,7 @@ pub async fn serve_store(
         limits: config.limits.clone(),
         origins: config.http.cors_origins.clone(),
         metrics: MetricsPage::new(metrics, config.http.metrics_token.clone()),
-        readiness: Arc::new(StoreReadiness(store.clone())),
+        readiness,
     };
     let end = CancellationToken::new();
     end_with(stop, tasks.broken.clone(), sockets.clone(), end.clone());
@@ -193,6 +198,16 @@ pub async fn serve_store(
     export_store.close().await;
     store.close().await;
     if tasks.broken.is_cancelled() { Err(ServeError::Broken) } else { Ok(()) }
+}
+
+/// What tells of commits: within this process, or among those that share a Redis. It need not be there yet.
+async fn bus(config: &Config, store: &Store, ids: &Arc<dyn IdSource>, tasks: &Tasks) -> Result<Arc<dyn Bus>, ServeError> {
+    let Some(url) = &config.live.redis_url else { return Ok(Arc::new(LocalBus::default())) };
+    let candidate = ids.next_id().as_u64_pair();
+    let database = store.database_number(candidate.0 ^ candidate.1).await.map_err(ServeError::Store)?;
+    let (bus, courier) = RedisBus::new(url.reveal(), database).map_err(ServeError::Bus)?;
+    tasks.spawn("bus", courier.run(tasks.stop.clone()));
+    Ok(Arc::new(bus))
 }
 
 /// `/graphql`: the gate before the schema.
@@ -283,19 +298,27 @@ fn ingest_limits(config: &Config) -> IngestLimits {
     }
 }
 
-/// Ready while the database answers and has its tables.
-struct StoreReadiness(Store);
+/// Ready while the database answers and has its tables. Without the bus all is served, if up to a second later.
+struct ServiceReadiness {
+    store: Store,
+    bus: Arc<dyn Bus>,
+}
 
-impl Readiness for StoreReadiness {
+impl Readiness for ServiceReadiness {
     fn check(&self) -> BoxFuture<'_, Vec<Component>> {
         async {
-            let answer = self.0.ping().await;
+            let answer = self.store.ping().await;
             if let Err(error) = &answer {
                 tracing::warn!(error = telemetry::chain(error), "the database does not answer");
             }
             let detail = if answer.is_ok() { "answers, tables are up to date" } else { "does not answer" };
-            let bus = Component { name: "bus", ok: true, detail: Some("in process".to_owned()) };
-            vec![Component { name: "database", ok: answer.is_ok(), detail: Some(detail.to_owned()) }, bus]
+            let database = Component { name: "database", ok: answer.is_ok(), detail: Some(detail.to_owned()), is_needed: true };
+            let (ok, detail) = match self.bus.state() {
+                BusState::InProcess => (true, "in process"),
+                BusState::Up => (true, "up"),
+                BusState::Down => (false, "down: commits of other replicas are looked for every second"),
+            };
+            vec![database, Component { name: "bus", ok, detail: Some(detail.to_owned()), is_needed: false }]
         }
         .boxed()
     }

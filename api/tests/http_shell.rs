@@ -32,7 +32,7 @@ struct Database(Arc<AtomicBool>);
 impl Readiness for Database {
     fn check(&self) -> BoxFuture<'_, Vec<Component>> {
         let ok = self.0.load(Ordering::SeqCst);
-        Box::pin(async move { vec![Component { name: "database", ok, detail: None }] })
+        Box::pin(async move { vec![Component { name: "database", ok, detail: None, is_needed: true }] })
     }
 }
 

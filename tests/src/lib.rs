@@ -9,6 +9,7 @@ pub mod event_stream;
 pub mod load;
 pub mod process;
 pub mod proxy;
+pub mod redis;
 pub mod sender;
 pub mod socket;
 

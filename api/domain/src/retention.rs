@@ -2,21 +2,19 @@
 //!
 //! Whole UTC months are dropped on either database. Invariants: a horizon moves only when everything that is derived of what lies before
 //! it stands, and from then on nothing before it is derived again and no event from before it is taken, so that no figure is ever made
-//! of rows that are gone. One process at a time works, under a lease. Must not know: figures.
+//! of rows that are gone. One process at a time works, under a lease that each of its transactions checks. Must not know: figures.
 
 use plimsoll_entity::value::hours::Hours;
-use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US, SECOND_US};
+use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US};
 use uuid::Uuid;
 
 use crate::job;
 use crate::machine::fleet::FleetCache;
-use crate::store::{DerivedKind, Lease, RawKind, Snapshot, Store, StoreError};
+use crate::store::{DerivedKind, LEASE_US, Lease, RawKind, Snapshot, Store, StoreError};
 use crate::timeline;
 
 /// Days that rows are kept at least: the running month and the one before are always there, for what comes late and for what looks back.
 pub const DAYS_MIN: u32 = 62;
-/// How long the right to work is taken for.
-const LEASE_US: i64 = 60 * SECOND_US;
 /// From moving a horizon to dropping rows: longer than any snapshot lives.
 const GRACE_US: i64 = 10 * MINUTE_US;
 /// How often it is looked whether anything has become old.
@@ -81,7 +79,7 @@ impl RetentionWorker {
                 }
             }
         }
-        self.drop_some(now).await
+        self.drop_some(lease, now).await
     }
 
     async fn raise(&self, lease: Lease, kind: RawKind, since: Instant, now: Instant) -> Result<(), StoreError> {
@@ -139,7 +137,7 @@ impl RetentionWorker {
         Ok(true)
     }
 
-    async fn drop_some(&mut self, now: Instant) -> Result<u64, StoreError> {
+    async fn drop_some(&mut self, lease: Lease, now: Instant) -> Result<u64, StoreError> {
         let kept = self.store.snapshot().await?.kept();
         if now.0 - kept.set_at.0 < GRACE_US || self.waits_until.is_some_and(|until| now < until) {
             return Ok(0);
@@ -149,7 +147,7 @@ impl RetentionWorker {
             let before = kind.dropped_before(kept.since(kind));
             for table in kind.tables() {
                 for _ in 0..STEPS_PER_RUN {
-                    match self.store.raw_rows_drop(*table, before, ROWS_PER_STEP).await {
+                    match self.store.raw_rows_drop(lease, *table, before, ROWS_PER_STEP).await {
                         Ok(0) => break,
                         Ok(some) => dropped += some,
                         Err(StoreError::Contended) => {
@@ -161,7 +159,7 @@ impl RetentionWorker {
                 }
             }
             if kind == RawKind::Facts && dropped == 0 {
-                self.store.execution_packs_drop(before).await?;
+                self.store.execution_packs_drop(lease, before).await?;
             }
         }
         // Whoever reads a table waits behind whoever wants to drop a part of it.

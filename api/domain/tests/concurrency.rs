@@ -348,7 +348,7 @@ async fn case(database: &Database, seed: u64) {
     let running = tokio::spawn(writer.run());
     let all: Vec<Told> = (0..random.between(1, 90)).map(|_| told(&mut random)).collect();
     let batch = random.between(1, 30) as usize;
-    let mut packer = Packer::new(store.clone()).with_least(1);
+    let mut packer = Packer::new(store.clone(), Uuid::from_u128(1)).with_least(1);
     for batch in all.chunks(batch) {
         write(&handle, batch).await;
         // Now and then: some hours are packed, some become stale, some are read from rows.

@@ -128,7 +128,7 @@ impl World {
             timelines: TimelineWorker::new(store.clone(), id(-1)),
             jobs: JobWorker::new(store.clone(), id(-2)),
             snapshots: StorageWorker::new(store.clone(), id(-3)),
-            packer: Packer::new(store.clone()).with_least(1),
+            packer: Packer::new(store.clone(), id(-4)).with_least(1),
             store,
         }
     }

@@ -16,7 +16,7 @@ pub mod signature;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use plimsoll_domain::store::{Delivery, Lease, Store, StoreError};
+use plimsoll_domain::store::{Delivery, Lease, Leasehold, Store, StoreError};
 use plimsoll_entity::value::time::{Instant, SECOND_US};
 use tokio::task::{Id, JoinError, JoinSet};
 use uuid::Uuid;
@@ -31,10 +31,6 @@ pub const ATTEMPTS_AT_ONCE_MAX: usize = 8;
 const HOSTS_PER_LOOK: u32 = 64;
 /// How long what else waits for a host is left alone when an attempt has failed: others are to have their turn.
 const HOST_PAUSE_US: i64 = 60 * SECOND_US;
-/// How long the right to send is taken for: longer than an attempt takes.
-const LEASE_US: i64 = 40 * SECOND_US;
-/// The right is renewed when less than this is left of it.
-const LEASE_RENEW_US: i64 = LEASE_US / 2;
 
 /// Describes the metrics of webhooks.
 pub fn describe_metrics() {
@@ -46,8 +42,7 @@ pub fn describe_metrics() {
 pub struct WebhookWorker {
     store: Store,
     sender: Arc<Sender>,
-    holder: Uuid,
-    lease: Option<(Lease, Instant)>,
+    leasehold: Leasehold,
     attempts: JoinSet<bool>,
     /// The host of each attempt under way.
     hosts: HashMap<Id, String>,
@@ -57,7 +52,13 @@ impl WebhookWorker {
     /// A worker of this store; `holder` names the process.
     #[must_use]
     pub fn new(store: Store, sender: Sender, holder: Uuid) -> Self {
-        Self { store, sender: Arc::new(sender), holder, lease: None, attempts: JoinSet::new(), hosts: HashMap::new() }
+        Self {
+            store,
+            sender: Arc::new(sender),
+            leasehold: Leasehold::new("webhooks", holder),
+            attempts: JoinSet::new(),
+            hosts: HashMap::new(),
+        }
     }
 
     /// Looks once at what is due, and begins to send what may be sent now; how many notices that were. It waits for no answer.
@@ -68,7 +69,7 @@ impl WebhookWorker {
         while let Some(ended) = self.attempts.try_join_next_with_id() {
             self.take_note(ended);
         }
-        let Some(lease) = self.lease(now).await? else {
+        let Some(lease) = self.leasehold.hold(&self.store, now).await? else {
             metrics::gauge!("plimsoll_webhooks_queued").set(0.0);
             return Ok(0);
         };
@@ -115,10 +116,7 @@ impl WebhookWorker {
     pub async fn release(&mut self) -> Result<(), StoreError> {
         self.attempts.shutdown().await;
         self.hosts.clear();
-        match self.lease.take() {
-            Some((lease, _)) => self.store.lease_release(lease).await,
-            None => Ok(()),
-        }
+        self.leasehold.release(&self.store).await
     }
 
     fn take_note(&mut self, ended: Result<(Id, bool), JoinError>) {
@@ -126,7 +124,7 @@ impl WebhookWorker {
             Ok((id, true)) => *id,
             Ok((id, false)) => {
                 // Who cannot write must not go on sending: the right is asked for anew, which is a write.
-                self.lease = None;
+                self.leasehold.doubt();
                 *id
             }
             Err(error) => {
@@ -135,17 +133,6 @@ impl WebhookWorker {
             }
         };
         self.hosts.remove(&id);
-    }
-
-    async fn lease(&mut self, now: Instant) -> Result<Option<Lease>, StoreError> {
-        if let Some((lease, until)) = self.lease
-            && until.0 - now.0 > LEASE_RENEW_US
-        {
-            return Ok(Some(lease));
-        }
-        let lease = self.store.lease_take("webhooks", self.holder, now, LEASE_US).await?;
-        self.lease = lease.map(|lease| (lease, Instant(now.0 + LEASE_US)));
-        Ok(lease)
     }
 }
 

@@ -152,7 +152,7 @@ pub async fn run(name: &str, url: &str) {
         took / MONTH_WANTED_S
     );
     worker.release(store.clock().now()).await.unwrap();
-    let (started, mut packer) = (Stopwatch::now(), Packer::new(store.clone()));
+    let (started, mut packer) = (Stopwatch::now(), Packer::new(store.clone(), Uuid::from_u128(8)));
     // The first look only remembers what there is.
     let mut counted = packer.run_once(store.clock().now()).await.unwrap();
     loop {

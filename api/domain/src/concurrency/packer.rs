@@ -2,18 +2,20 @@
 //!
 //! An hour is packed when it is over and nothing came since the last look. Late executions make its pack stale, which a question
 //! sees by their number; the hour is then packed anew, and the hours that it reaches into are counted anew. Any number of processes
-//! may do it: all make the same of the same executions.
+//! could do it, since all make the same of the same executions; one at a time does, under a lease that each of its writes checks, for
+//! twice would be once too often.
 //! Invariant: what is kept and the number that it holds for come from one snapshot. Must not know: who reads it.
 
 use std::collections::{BTreeMap, HashMap};
 
 use plimsoll_entity::value::time::{Instant, Window};
+use uuid::Uuid;
 
 use super::counting::OVERLAP_MAX;
 use super::kept::{count_hour, reach_sums};
 use super::pack;
 use crate::cell::part::KeyColumn;
-use crate::store::{ExecutionSpan, ReachingHour, Snapshot, Store, StoreError};
+use crate::store::{ExecutionSpan, Lease, Leasehold, ReachingHour, Snapshot, Store, StoreError, WriteTx};
 
 /// Fewer executions of an hour are read as fast from their rows.
 const EXECUTIONS_LEAST: i64 = 64;
@@ -43,6 +45,7 @@ const COLUMNS: [KeyColumn; 8] = [
 #[derive(Debug)]
 pub struct Packer {
     store: Store,
+    leasehold: Leasehold,
     executions_least: i64,
     /// Executions of the hours that are not packed, at the last look.
     seen: HashMap<i32, i64>,
@@ -55,11 +58,19 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// A packer of this store.
+    /// A packer of this store; `holder` names the process.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, holder: Uuid) -> Self {
         let (seen, seen_reach, refused) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { store, executions_least: EXECUTIONS_LEAST, seen, seen_reach, refused, settled: None }
+        Self {
+            store,
+            leasehold: Leasehold::new("packer", holder),
+            executions_least: EXECUTIONS_LEAST,
+            seen,
+            seen_reach,
+            refused,
+            settled: None,
+        }
     }
 
     /// Packs hours with at least so many executions.
@@ -83,6 +94,24 @@ impl Packer {
         Ok(done)
     }
 
+    /// Gives the right to work back, so that nobody has to wait for its end.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn release(&mut self) -> Result<(), StoreError> {
+        self.leasehold.release(&self.store).await
+    }
+
+    /// The right to work; none while another process has it.
+    async fn lease(&mut self) -> Result<Option<Lease>, StoreError> {
+        self.leasehold.hold(&self.store, self.store.clock().now()).await
+    }
+
+    /// Whoever has lost the right asks for it anew before it works on.
+    async fn check(&mut self, tx: &mut WriteTx, lease: Lease) -> Result<(), StoreError> {
+        tx.lease_check(lease).await.inspect_err(|_| self.leasehold.doubt())
+    }
+
     async fn pack(&mut self, now: Instant) -> Result<usize, StoreError> {
         let snapshot = self.store.snapshot().await?;
         let mut found = snapshot.execution_unpacked_list(now.hour(), self.executions_least, HOURS_LOOKED_AT).await?;
@@ -91,6 +120,10 @@ impl Packer {
         let is_quiet = |(hour, executions): &&(i32, i64)| self.seen.get(hour) == Some(executions);
         let quiet: Vec<(i32, i64)> = found.iter().filter(is_quiet).take(HOURS_PER_RUN).copied().collect();
         self.seen = found.into_iter().collect();
+        if quiet.is_empty() {
+            return Ok(0);
+        }
+        let Some(lease) = self.lease().await? else { return Ok(0) };
         let mut packs = Vec::with_capacity(quiet.len());
         for (hour, executions) in quiet {
             let spans = snapshot.execution_span_list(Window::of_hour(hour), Window::of_hour(hour).end, &COLUMNS).await?;
@@ -103,6 +136,7 @@ impl Packer {
         let packed = packs.len();
         for (hour, executions, block) in packs {
             let mut tx = self.store.begin_write().await?;
+            self.check(&mut tx, lease).await?;
             tx.execution_pack_put(hour, executions, block).await?;
             tx.commit().await?;
             self.seen.remove(&hour);
@@ -126,6 +160,10 @@ impl Packer {
         let is_quiet = |(hour, sum): &(&i32, &i64)| self.seen_reach.get(*hour) == Some(*sum);
         let quiet: Vec<(i32, i64)> = due.iter().rev().filter(is_quiet).take(COUNTED_PER_RUN).map(|(hour, sum)| (*hour, *sum)).collect();
         self.seen_reach = due.into_iter().collect();
+        if quiet.is_empty() {
+            return Ok(0);
+        }
+        let Some(lease) = self.lease().await? else { return Ok(0) };
         let mut counted = Vec::with_capacity(quiet.len());
         for (hour, sum) in quiet {
             let executions = executions_in(&snapshot, &hours, hour).await?;
@@ -144,6 +182,7 @@ impl Packer {
             return Ok(0);
         }
         let mut tx = self.store.begin_write().await?;
+        self.check(&mut tx, lease).await?;
         for (hour, sum, block) in counted {
             tx.concurrency_hour_put(hour, sum, block).await?;
         }

@@ -15,10 +15,8 @@ use super::pending::{MARKED_JOBS_MAX, Pending, PendingError, work_out};
 use super::updates::{forget, is_forgetting_due};
 use crate::cell::builder::BlockBuilder;
 use crate::cell::part::Family;
-use crate::store::{DerivedKind, Grain, JobColumns, JobFact, Lease, Snapshot, Store, StoreError, ToldJob};
+use crate::store::{DerivedKind, Grain, JobColumns, JobFact, Lease, Leasehold, Snapshot, Store, StoreError, ToldJob};
 
-/// How long the right to work is taken for.
-const LEASE_US: i64 = 30 * SECOND_US;
 /// Marks of one transaction.
 const MARKS_PER_STEP: usize = 2_000;
 /// Jobs of one transaction, unless a single mark has more.
@@ -36,8 +34,7 @@ const DAYS_PER_RUN: usize = 4;
 #[derive(Debug)]
 pub struct JobWorker {
     store: Store,
-    holder: Uuid,
-    lease: Option<(Lease, Instant)>,
+    leasehold: Leasehold,
     /// Days that are not held, and when they were last touched.
     open_days: BTreeMap<i32, Instant>,
     searched_at: Option<Instant>,
@@ -56,7 +53,7 @@ impl JobWorker {
     /// A worker of this store; `holder` names the process.
     #[must_use]
     pub const fn new(store: Store, holder: Uuid) -> Self {
-        Self { store, holder, lease: None, open_days: BTreeMap::new(), searched_at: None }
+        Self { store, leasehold: Leasehold::new("jobs", holder), open_days: BTreeMap::new(), searched_at: None }
     }
 
     /// Works off what is marked and makes the cells of days that are quiet.
@@ -93,24 +90,13 @@ impl JobWorker {
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn release(&mut self) -> Result<(), StoreError> {
-        match self.lease.take() {
-            Some((lease, _)) => self.store.lease_release(lease).await,
-            None => Ok(()),
-        }
+        self.leasehold.release(&self.store).await
     }
 
-    /// The right to work; none while another process has it. It is asked for only when there is work: an idle fleet writes nothing.
+    /// The right to work; none while another process has it.
     async fn lease(&mut self) -> Result<Option<Lease>, StoreError> {
         // A run may take longer than the lease.
-        let now = self.store.clock().now();
-        if let Some((lease, until)) = self.lease
-            && until.0 - now.0 > LEASE_US / 2
-        {
-            return Ok(Some(lease));
-        }
-        let lease = self.store.lease_take("jobs", self.holder, now, LEASE_US).await?;
-        self.lease = lease.map(|lease| (lease, Instant(now.0 + LEASE_US)));
-        Ok(lease)
+        self.leasehold.hold(&self.store, self.store.clock().now()).await
     }
 
     /// Works off some marks; the number of jobs, none when there was nothing to do or another process does it.
@@ -154,7 +140,7 @@ impl JobWorker {
 
     /// Whoever has lost the lease asks for it anew before it works on.
     async fn check(&mut self, tx: &mut crate::store::WriteTx, lease: Lease) -> Result<(), StoreError> {
-        tx.lease_check(lease).await.inspect_err(|_| self.lease = None)
+        tx.lease_check(lease).await.inspect_err(|_| self.leasehold.doubt())
     }
 
     /// Looks for closed days with executions whose cells are not held.

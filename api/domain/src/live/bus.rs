@@ -1,7 +1,7 @@
 //! The bus: "something was committed, at least up to this number".
 //!
 //! Invariants: a hint may be late, doubled, lost or wrong, and never blocks who gives it; numbers only rise. [`LocalBus`] is the one of a
-//! single process; one that replicas share forwards in a task of its own. Must not know: what was committed.
+//! single process, [`super::redis::RedisBus`] that of replicas. Must not know: what was committed.
 
 use tokio::sync::watch;
 
@@ -12,6 +12,27 @@ pub trait Bus: std::fmt::Debug + Send + Sync + 'static {
 
     /// The highest number that was told, and each rise of it.
     fn heard(&self) -> watch::Receiver<u64>;
+
+    /// Changes when hints of others may have been lost: who waits for news looks at the database at once. None where none can be lost.
+    fn gaps(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+
+    /// How it does just now.
+    fn state(&self) -> BusState {
+        BusState::InProcess
+    }
+}
+
+/// How a bus does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusState {
+    /// There is nobody else to hear.
+    InProcess,
+    /// Replicas hear each other.
+    Up,
+    /// They do not: their commits are found by looking at the database.
+    Down,
 }
 
 /// The bus of one process.

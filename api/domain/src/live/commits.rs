@@ -47,6 +47,7 @@ impl CommitsFollower {
     pub async fn run(self, stop: CancellationToken) {
         let mut heard = self.bus.heard();
         let mut bus_lives = true;
+        let mut gaps = self.bus.gaps();
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -60,12 +61,15 @@ impl CommitsFollower {
                     // What is left is the database.
                     Err(_) => bus_lives = false,
                 },
-                _ = looks.tick() => {
-                    if let Some(Err(error)) = stop.run_until_cancelled(self.look()).await {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for commits, will try again");
-                    }
-                }
+                () = gap(&mut gaps) => self.look_until(&stop).await,
+                _ = looks.tick() => self.look_until(&stop).await,
             }
+        }
+    }
+
+    async fn look_until(&self, stop: &CancellationToken) {
+        if let Some(Err(error)) = stop.run_until_cancelled(self.look()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot look for commits, will try again");
         }
     }
 
@@ -93,4 +97,15 @@ impl CommitsFollower {
             metrics::counter!("plimsoll_live_wakes_total", "by" => by).increment(1);
         }
     }
+}
+
+/// Waits until hints may have been lost.
+async fn gap(gaps: &mut Option<watch::Receiver<u64>>) {
+    if let Some(changes) = gaps
+        && changes.changed().await.is_ok()
+    {
+        return;
+    }
+    *gaps = None;
+    std::future::pending().await
 }

@@ -9,10 +9,8 @@ use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, SECOND_US, Window};
 use uuid::Uuid;
 
 use super::day::DayBuilder;
-use crate::store::{DerivedKind, Lease, Store, StoreError};
+use crate::store::{DerivedKind, Lease, Leasehold, Store, StoreError};
 
-/// How long the right to work is taken for.
-const LEASE_US: i64 = 30 * SECOND_US;
 /// A day is closed when it ended so long ago: most of what belongs to it has arrived.
 const CLOSED_US: i64 = HOUR_US;
 /// Days that are made in one run.
@@ -24,8 +22,7 @@ const SEARCH_US: i64 = 60 * SECOND_US;
 #[derive(Debug)]
 pub struct StorageWorker {
     store: Store,
-    holder: Uuid,
-    lease: Option<(Lease, Instant)>,
+    leasehold: Leasehold,
     searched_at: Option<Instant>,
 }
 
@@ -33,7 +30,7 @@ impl StorageWorker {
     /// A worker of this store; `holder` names the process.
     #[must_use]
     pub const fn new(store: Store, holder: Uuid) -> Self {
-        Self { store, holder, lease: None, searched_at: None }
+        Self { store, leasehold: Leasehold::new("storage", holder), searched_at: None }
     }
 
     /// Makes some blocks, of the newest days first; how many days.
@@ -48,7 +45,7 @@ impl StorageWorker {
         let mut is_cut = days.len() > DAYS_PER_RUN;
         let mut made = 0;
         for day in days.into_iter().take(DAYS_PER_RUN) {
-            let Some(lease) = self.lease().await? else { return Ok(made) };
+            let Some(lease) = self.leasehold.hold(&self.store, self.store.clock().now()).await? else { return Ok(made) };
             if self.make(day, lease).await? {
                 made += 1;
             } else {
@@ -81,10 +78,7 @@ impl StorageWorker {
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn release(&mut self) -> Result<(), StoreError> {
-        match self.lease.take() {
-            Some((lease, _)) => self.store.lease_release(lease).await,
-            None => Ok(()),
-        }
+        self.leasehold.release(&self.store).await
     }
 
     async fn open_days(&self, now: Instant) -> Result<Vec<i32>, StoreError> {
@@ -111,18 +105,6 @@ impl StorageWorker {
         Ok(open)
     }
 
-    async fn lease(&mut self) -> Result<Option<Lease>, StoreError> {
-        let now = self.store.clock().now();
-        if let Some((lease, until)) = self.lease
-            && until.0 - now.0 > LEASE_US / 2
-        {
-            return Ok(Some(lease));
-        }
-        let lease = self.store.lease_take("storage", self.holder, now, LEASE_US).await?;
-        self.lease = lease.map(|lease| (lease, Instant(now.0 + LEASE_US)));
-        Ok(lease)
-    }
-
     /// Makes the block of a day; whether it was put: not if snapshots came while it was made.
     async fn make(&mut self, day: i32, lease: Lease) -> Result<bool, StoreError> {
         let mut builder = DayBuilder::new(day);
@@ -141,7 +123,7 @@ impl StorageWorker {
         let block = builder.finish();
         let mut tx = self.store.begin_write().await?;
         if let Err(error) = tx.lease_check(lease).await {
-            self.lease = None;
+            self.leasehold.doubt();
             return Err(error);
         }
         tx.storage_days_lock().await?;

@@ -5,7 +5,7 @@
 
 use plimsoll_entity::value::time::{Instant, Window};
 
-use super::{Kind, Snapshot, StoreError, Value, WriteTx};
+use super::{Kind, Snapshot, Store, StoreError, Value, WriteTx};
 
 /// What enters and leaves a window by its instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,26 @@ impl WriteTx {
         match self.fetch(sql, &[], &[Kind::Int]).await?.first().map(Vec::as_slice) {
             Some([Value::Int(number)]) => Ok(number.unsigned_abs()),
             _ => Err(StoreError::Inconsistent("counter of commits")),
+        }
+    }
+}
+
+impl Store {
+    /// What tells this database from others for ever; `candidate` is taken when it has no such number yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn database_number(&self, candidate: u64) -> Result<u64, StoreError> {
+        const NAME: &str = "database_number";
+        let mut tx = self.begin_write().await?;
+        // The highest bit is the sign in the database.
+        let values = [Value::Text(NAME.to_owned()), Value::Int((candidate >> 1) as i64)];
+        tx.execute("INSERT INTO counter (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", &values).await?;
+        let rows = tx.fetch("SELECT value FROM counter WHERE name = ?", &[Value::Text(NAME.to_owned())], &[Kind::Int]).await?;
+        tx.commit().await?;
+        match rows.first().map(Vec::as_slice) {
+            Some([Value::Int(number)]) => Ok(number.unsigned_abs()),
+            _ => Err(StoreError::Inconsistent("number of the database")),
         }
     }
 }

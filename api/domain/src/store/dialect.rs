@@ -29,6 +29,9 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 /// Connections of such a store.
 const BESIDE_READERS_MAX: u32 = 3;
+/// PostgreSQL gives up a connection whose other end has died without a word after 25 s, and with it the locks that it held: whoever goes
+/// on with the work of a dead process waits no longer.
+const DEAD_PEER: [(&str, &str); 3] = [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 /// Instructions of SQLite's machine between two looks at the time: some ten microseconds.
 const OPERATIONS_BETWEEN_LOOKS: i32 = 10_000;
 /// How long to wait for a connection.
@@ -184,6 +187,7 @@ impl Pools {
             .map_err(|_| StoreError::Url)?
             .application_name("plimsoll")
             .options([("statement_timeout", STATEMENT_TIMEOUT.as_millis().to_string()), ("jit", "off".to_owned())])
+            .options(DEAD_PEER)
             .disable_statement_logging();
         let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
         let writer = pool(WRITERS_MAX).connect_with(options.clone()).await.map_err(StoreError::connect)?;

@@ -63,7 +63,7 @@ pub use job_pages::{JobIds, JobSource, state_of};
 pub use job_updates::{CommitEntries, JobEntry};
 pub use jobs::{Attempt, Counted, Job, JobChange, JobColumns, JobFact, ToldJob};
 pub use latest_samples::LatestGpuSample;
-pub use leases::Lease;
+pub use leases::{LEASE_US, Lease, Leasehold};
 pub use lists::{ColumnFilter, NewestFirst, Page};
 pub use loads::LoadFact;
 pub use names::{Attribute, NameDimension, NamePage, NamedRow};
@@ -180,6 +180,9 @@ impl From<Truncated> for StoreError {
         Self::Block(source)
     }
 }
+
+/// The lock of whoever brings the tables up to date: "migr" in ASCII.
+const MIGRATION_LOCK: i64 = 0x6d69_6772 << 32;
 
 /// The store.
 #[derive(Clone)]
@@ -305,6 +308,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Newer`] when a newer version has been here, [`StoreError::Migrate`] when a migration fails.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        // Replicas that start together wait for each other. SQLite has one process, and one connection that writes.
+        let _turn = match self.pools.is_one_process() {
+            true => None,
+            false => {
+                let mut turn = self.begin_write().await?;
+                turn.take_time().await?;
+                turn.lock(MIGRATION_LOCK).await?;
+                Some(turn)
+            }
+        };
         let connection = self.pools.migrator();
         let migrate = |error| StoreError::Migrate(Box::new(error));
         Migrator::install(&connection).await.map_err(migrate)?;

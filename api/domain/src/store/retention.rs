@@ -8,7 +8,7 @@
 use plimsoll_entity::value::time::{DAY_US, Instant};
 use sea_orm::QueryResult;
 
-use super::{Kind, Snapshot, Store, StoreError, Value, WriteTx};
+use super::{Kind, LEASE_US, Lease, Snapshot, Store, StoreError, Value, WriteTx};
 
 /// The lock between those who add rows and whoever moves a horizon.
 const LOCK: i64 = 0x5245_5445_4e54_0001;
@@ -178,10 +178,12 @@ impl Store {
     /// months or rows. 0: nothing is left.
     ///
     /// # Errors
-    /// [`StoreError`] from the database; [`StoreError::Contended`] when the table was not to be had at once.
-    pub async fn raw_rows_drop(&self, table: RawTable, before: Instant, limit: u64) -> Result<u64, StoreError> {
+    /// [`StoreError`] from the database; [`StoreError::Contended`] when the table was not to be had at once, or the right has changed hands.
+    pub async fn raw_rows_drop(&self, lease: Lease, table: RawTable, before: Instant, limit: u64) -> Result<u64, StoreError> {
         let RawTable(name, at, rest) = table;
         let mut tx = self.begin_write().await?;
+        // A run may take longer than the lease.
+        tx.lease_extend(lease, self.clock().now(), LEASE_US).await?;
         let dropped = if self.is_partitioned() {
             drop_month(&mut tx, name, before).await
         } else {
@@ -198,9 +200,10 @@ impl Store {
     /// Drops executions in other clothes from before an instant.
     ///
     /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn execution_packs_drop(&self, before: Instant) -> Result<(), StoreError> {
+    /// [`StoreError`] from the database; [`StoreError::Contended`] when the right has changed hands.
+    pub async fn execution_packs_drop(&self, lease: Lease, before: Instant) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
+        tx.lease_check(lease).await?;
         tx.execute("DELETE FROM execution_pack WHERE hour < ?", &[Value::Int(before.hour().into())]).await?;
         tx.commit().await
     }

@@ -29,7 +29,7 @@ use crate::store::{DerivedKind, DirtyMarks, Grain, HOURS_PER_READ, Lease, Snapsh
 /// The name of the worker's lease.
 const LEASE: &str = "timelines";
 /// How long the worker may be silent before another one takes over.
-pub const LEASE_US: i64 = 20_000_000;
+pub const LEASE_US: i64 = crate::store::LEASE_US;
 /// Machine-hours that one transaction replaces: they are built within a lease.
 const HOURS_PER_WRITE: usize = 250;
 /// Hours of what finished without a machine that one transaction replaces.

@@ -21,12 +21,8 @@ use crate::breakdown::BreakdownError;
 use crate::breakdown::executions::{Reader, Reading};
 use crate::clock::IdSource;
 use crate::live::bus::Bus;
-use crate::store::{Alert, Lease, RuleSubject, SeriesDay, Store, StoreError};
+use crate::store::{Alert, Lease, Leasehold, RuleSubject, SeriesDay, Store, StoreError};
 
-/// How long the right to evaluate is taken for.
-const LEASE_US: i64 = 20 * SECOND_US;
-/// The right is renewed when less than this is left of it.
-const LEASE_RENEW_US: i64 = LEASE_US / 2;
 /// When nobody has looked for so long, machines may have sent what nobody took.
 const UNWATCHED_US: i64 = 60 * SECOND_US;
 /// Alerts that are open at once at most, of all rules together.
@@ -45,8 +41,7 @@ pub struct Evaluator {
     reader: Reader,
     bus: Arc<dyn Bus>,
     ids: Arc<dyn IdSource>,
-    holder: Uuid,
-    lease: Option<(Lease, Instant)>,
+    leasehold: Leasehold,
     series: SeriesKeeper,
     /// Rules whose series are in memory.
     restored: HashSet<Uuid>,
@@ -60,7 +55,7 @@ pub struct Evaluator {
 
 impl std::fmt::Debug for Evaluator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Evaluator").field("holder", &self.holder).finish_non_exhaustive()
+        f.debug_struct("Evaluator").field("leasehold", &self.leasehold).finish_non_exhaustive()
     }
 }
 
@@ -109,8 +104,7 @@ impl Evaluator {
             reader: Reader::new(store),
             bus,
             ids,
-            holder,
-            lease: None,
+            leasehold: Leasehold::new("alerts", holder),
             series: SeriesKeeper::default(),
             restored: HashSet::new(),
             noted_at: Instant(0),
@@ -143,10 +137,7 @@ impl Evaluator {
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn release(&mut self) -> Result<(), StoreError> {
-        match self.lease.take() {
-            Some((lease, _)) => self.reader.store.lease_release(lease).await,
-            None => Ok(()),
-        }
+        self.leasehold.release(&self.reader.store).await
     }
 
     fn lose_series(&mut self) {
@@ -155,18 +146,13 @@ impl Evaluator {
     }
 
     async fn lease(&mut self, now: Instant) -> Result<Option<Lease>, StoreError> {
-        if let Some((lease, until)) = self.lease
-            && until.0 - now.0 > LEASE_RENEW_US
-        {
-            return Ok(Some(lease));
-        }
-        let taken = self.reader.store.lease_take("alerts", self.holder, now, LEASE_US).await?;
-        if self.lease.map(|(held, _)| held) != taken {
+        let last = self.leasehold.last();
+        let held = self.leasehold.hold(&self.reader.store, now).await?;
+        if last != held {
             // Somebody else has looked meanwhile.
             self.lose_series();
         }
-        self.lease = taken.map(|lease| (lease, Instant(now.0 + LEASE_US)));
-        Ok(taken)
+        Ok(held)
     }
 
     /// Whether the right is still held, renewed in good time: a look may take long.

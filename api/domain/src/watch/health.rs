@@ -9,6 +9,7 @@ use super::rule::{SignalKind, kind_of};
 use super::signals::Machines;
 use crate::breakdown::BreakdownError;
 use crate::breakdown::executions::Reading;
+use crate::live::bus::BusState;
 use crate::machine::presence::Presence;
 use crate::store::{Alert, Backlog, WebhookQueue};
 
@@ -62,17 +63,18 @@ pub struct FleetHealth {
     pub components: Vec<Component>,
 }
 
-/// The health as a reading sees it; alerts about money are left out.
+/// The health as a reading sees it, with the bus as it is now; alerts about money are left out.
 ///
 /// # Errors
 /// [`BreakdownError`] when the store fails.
-pub async fn fleet_health(reading: &Reading) -> Result<FleetHealth, BreakdownError> {
+pub async fn fleet_health(reading: &Reading, bus: BusState) -> Result<FleetHealth, BreakdownError> {
     let machines = Machines::read(reading).await?;
     let (snapshot, as_of) = (&reading.snapshot, reading.snapshot.as_of);
     let open = snapshot.alert_open_list().await?;
     let open: Vec<Alert> = open.into_iter().filter(|alert| kind_of(alert.signal) != SignalKind::Cost).collect();
     let mut components = components(&snapshot.backlog().await?, snapshot.alerts_evaluated_at().await?, as_of);
     components.push(webhooks(&snapshot.webhook_queue().await?, as_of));
+    components.extend(self::bus(bus));
     let count = |wanted: fn(&Presence) -> bool| machines.present.values().filter(|presence| wanted(presence)).count() as u64;
     let unreachable = count(|presence| matches!(presence, Presence::Down(_)));
     Ok(FleetHealth {
@@ -121,6 +123,16 @@ fn webhooks(queue: &WebhookQueue, as_of: Instant) -> Component {
     Component { name: "webhooks", is_healthy: late_us <= NOTICE_LATE_US_MAX, detail }
 }
 
+/// The bus of replicas; one within the process cannot fail.
+fn bus(state: BusState) -> Option<Component> {
+    let detail = match state {
+        BusState::InProcess => return None,
+        BusState::Up => "up",
+        BusState::Down => "down: commits of other replicas are looked for every second",
+    };
+    Some(Component { name: "bus", is_healthy: state == BusState::Up, detail: detail.to_owned() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +148,12 @@ mod tests {
         let ill: Vec<_> = late.iter().filter(|component| !component.is_healthy).map(|component| component.name).collect();
         assert_eq!(ill, ["cells", "alerts"]);
         assert_eq!(status(&[], 0, &late), Status::Degraded);
+    }
+
+    #[test]
+    fn a_bus_of_replicas_can_be_ill() {
+        let healthy = |state| bus(state).map(|component| component.is_healthy);
+        assert_eq!([BusState::InProcess, BusState::Up, BusState::Down].map(healthy), [None, Some(true), Some(false)]);
     }
 
     #[test]

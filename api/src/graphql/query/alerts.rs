@@ -15,6 +15,7 @@ use crate::graphql::connection::{PageArguments, Pages, part};
 use crate::graphql::error::{of_breakdown, of_store};
 use crate::graphql::guard;
 use crate::graphql::heavy::heavy;
+use crate::graphql::mutation::Writing;
 use crate::graphql::types::alert::{Alert, AlertConnection, AlertEdge, AlertRule, FleetHealth};
 use crate::graphql::types::enums::AlertState;
 
@@ -87,9 +88,10 @@ impl AlertQuery {
             return Ok(None);
         }
         let reader = ctx.data::<Reader>()?.clone();
+        let bus = ctx.data::<Writing>()?.bus.state();
         let health = heavy(move || async move {
             let reading = reader.begin().await.map_err(of_store)?;
-            health::fleet_health(&reading).await.map_err(of_breakdown)
+            health::fleet_health(&reading, bus).await.map_err(of_breakdown)
         })
         .await?;
         Ok(Some(health.into()))
