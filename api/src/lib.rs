@@ -85,6 +85,9 @@ pub enum ServeError {
     /// The bus.
     #[error("Redis cannot be used (live.redis_url, PLIMSOLL_REDIS_URL)")]
     Bus(#[source] BusError),
+    /// Prices of another currency.
+    #[error(transparent)]
+    Currency(OtherCurrency),
     /// Counting.
     #[error("the metrics cannot be started")]
     Metrics(#[source] MetricsError),
@@ -94,6 +97,28 @@ pub enum ServeError {
     /// A background task ended before its time; the log says which.
     #[error("a background task has failed; the log says which")]
     Broken,
+}
+
+/// Prices were entered in a currency that is not the one of the settings.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "prices in the database are in {stored}, not in {configured} (cost.currency, PLIMSOLL_CURRENCY): a service has one currency for good"
+)]
+pub struct OtherCurrency {
+    /// ISO 4217 code of the prices.
+    pub stored: String,
+    /// That of the settings.
+    pub configured: String,
+}
+
+/// What is entered in another currency than that of the settings, if anything is.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn other_currency(store: &Store, config: &Config) -> Result<Option<OtherCurrency>, StoreError> {
+    let configured = config.cost.currency.as_str();
+    let stored = store.snapshot().await?.other_currency(configured).await?;
+    Ok(stored.map(|stored| OtherCurrency { stored, configured: configured.to_owned() }))
 }
 
 /// Opens the database and brings its tables up to date.
@@ -131,6 +156,9 @@ pub async fn serve_store(
     stop: CancellationToken,
     feed: impl FnOnce(WriterHandle) -> BoxFuture<'static, ()>,
 ) -> Result<(), ServeError> {
+    if let Some(other) = other_currency(&store, &config).await.map_err(ServeError::Store)? {
+        return Err(ServeError::Currency(other));
+    }
     let clock: Arc<dyn Clock> = Arc::clone(store.clock());
     let ids: Arc<dyn IdSource> = Arc::new(TimeOrderedIds);
     open_files::raise_limit(config.limits.connections);

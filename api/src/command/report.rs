@@ -16,6 +16,7 @@ use plimsoll_domain::store::{Store, StoreError};
 
 use crate::config::Config;
 use crate::telemetry::chain;
+use crate::{OtherCurrency, other_currency};
 
 /// The exit status of a question that cannot be asked, as for a wrong option.
 const WRONG_QUESTION: u8 = 2;
@@ -68,6 +69,8 @@ impl From<Format> for ExportFormat {
 enum ReportError {
     #[error("the database cannot be used (database.url, PLIMSOLL_DATABASE_URL)")]
     Store(#[source] StoreError),
+    #[error(transparent)]
+    Currency(OtherCurrency),
     #[error("a workbook cannot be shown on a terminal: name a file with --output")]
     Terminal,
     #[error("cannot write {0}")]
@@ -107,6 +110,9 @@ async fn write(config: &Config, args: &ReportArgs) -> Result<(), ReportError> {
     }
     let store = Store::open_beside(config.database.url.reveal(), Arc::new(SystemClock)).await.map_err(ReportError::Store)?;
     store.check_tables().await.map_err(ReportError::Store)?;
+    if let Some(other) = other_currency(&store, config).await.map_err(ReportError::Store)? {
+        return Err(ReportError::Currency(other));
+    }
     let list = |names: &Vec<String>| (!names.is_empty()).then(|| names.clone());
     let asked = ReportQuestion::new(&month::text(args.month), list(&args.departments), list(&args.projects))
         .map_err(|error| ReportError::Export(error.into()))?;

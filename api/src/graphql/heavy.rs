@@ -18,8 +18,13 @@ static TURNS: Semaphore = Semaphore::const_new(WORK_AT_ONCE);
 /// What the work says; INTERNAL when it panicked.
 pub async fn heavy<T: Send + 'static, F: Future<Output = Result<T>>>(work: impl FnOnce() -> F + Send + 'static) -> Result<T> {
     let runtime = tokio::runtime::Handle::current();
-    let _turn = TURNS.acquire().await.map_err(internal)?;
-    tokio::task::spawn_blocking(move || runtime.block_on(work())).await.map_err(internal)?
+    let turn = TURNS.acquire().await.map_err(internal)?;
+    let work = move || {
+        // Work that nobody waits for any more goes on, so it keeps its turn.
+        let _turn = turn;
+        runtime.block_on(work())
+    };
+    tokio::task::spawn_blocking(work).await.map_err(internal)?
 }
 
 /// The `limit` of rows.

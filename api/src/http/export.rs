@@ -54,13 +54,13 @@ pub struct Exports {
 
 struct Shared {
     exports: Exports,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Exports {
     /// The path.
     pub fn routes(self) -> Router {
-        let shared = Arc::new(Shared { exports: self, turns: Semaphore::new(EXPORTS_AT_ONCE) });
+        let shared = Arc::new(Shared { exports: self, turns: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)) });
         Router::new().route("/exports/{month}/{file}", get(answer)).with_state(shared)
     }
 }
@@ -128,12 +128,14 @@ fn question(month: &str, query: &str) -> Result<ReportQuestion, String> {
 
 /// The file and its bytes; none when as many are being written as may be.
 async fn write(shared: &Arc<Shared>, asked: ReportQuestion, format: ExportFormat) -> Result<Option<(File, u64)>, ExportError> {
-    let _turn = match shared.turns.try_acquire() {
+    let turn = match Arc::clone(&shared.turns).try_acquire_owned() {
         Ok(turn) => turn,
         Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => return Ok(None),
     };
     let (runtime, writing) = (tokio::runtime::Handle::current(), Arc::clone(shared));
     let written = tokio::task::spawn_blocking(move || -> Result<_, ExportError> {
+        // A file that nobody waits for any more is still written, so it keeps its turn.
+        let _turn = turn;
         let mut file = tempfile::tempfile()?;
         let Exports { reader, currency, .. } = &writing.exports;
         runtime.block_on(export(reader, &asked, currency, format, &file))?;

@@ -64,26 +64,37 @@ impl CloseFault {
     }
 }
 
-/// Closes a month (as [`Instant::month`] counts); what keeps it from being closed, if anything does. Waits up to `wait` for the worker.
+/// Attempts to close a month until the worker is done with it, for `wait` at most. Between two attempts nothing is held.
 ///
 /// # Errors
-/// [`BreakdownError`] when there is too much to reckon or the store fails; then it was not closed.
-pub async fn close_month(reader: &Reader, closing: i32, by: &str, wait: Duration) -> Result<Option<CloseFault>, BreakdownError> {
+/// What an attempt says.
+pub async fn while_busy<E, F>(wait: Duration, mut attempt: impl FnMut() -> F) -> Result<Option<CloseFault>, E>
+where
+    F: Future<Output = Result<Option<CloseFault>, E>>,
+{
     let mut waited = Duration::ZERO;
     loop {
-        // Looked at first without holding anybody up.
-        let reading = reader.begin().await?;
-        let fault = fault(&reading, closing).await?;
-        drop(reading);
-        let fault = match fault {
-            None => close_once(reader, closing, by).await?,
-            fault => fault,
-        };
+        let fault = attempt().await?;
         if fault != Some(CloseFault::Busy) || waited >= wait {
             return Ok(fault);
         }
         tokio::time::sleep(LOOK_EVERY).await;
         waited += LOOK_EVERY;
+    }
+}
+
+/// Closes a month (as [`Instant::month`] counts); what keeps it from being closed, if anything does.
+///
+/// # Errors
+/// [`BreakdownError`] when there is too much to reckon or the store fails; then it was not closed.
+pub async fn close_month(reader: &Reader, closing: i32, by: &str) -> Result<Option<CloseFault>, BreakdownError> {
+    // Looked at first without holding anybody up.
+    let reading = reader.begin().await?;
+    let fault = fault(&reading, closing).await?;
+    drop(reading);
+    match fault {
+        None => close_once(reader, closing, by).await,
+        fault => Ok(fault),
     }
 }
 
@@ -140,4 +151,21 @@ async fn fault(reading: &Reading, closing: i32) -> Result<Option<CloseFault>, St
 fn waits(pending: &Pending, until: i32) -> bool {
     let of_machines = pending.hours.values().chain(pending.priced.values());
     pending.is_cut || of_machines.chain([&pending.machineless]).any(|hours| hours.first().is_some_and(|first| first < until))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_busy_month_is_attempted_again_for_a_while() {
+        let mut attempts = 0;
+        let mut busy_until = |last: u32| {
+            attempts += 1;
+            std::future::ready(Ok::<_, ()>((attempts < last).then_some(CloseFault::Busy)))
+        };
+        assert_eq!(while_busy(CLOSE_WAIT_MAX, || busy_until(2)).await, Ok(None));
+        assert_eq!(while_busy(Duration::ZERO, || busy_until(9)).await, Ok(Some(CloseFault::Busy)));
+        assert_eq!(attempts, 3);
+    }
 }

@@ -73,7 +73,7 @@ struct Days {
     /// The tiles that are learned from.
     first: usize,
     until: usize,
-    /// The time that is known, microseconds.
+    /// The time that is known from the first cost on, microseconds.
     known_us: i64,
     points: Vec<Window>,
 }
@@ -86,7 +86,8 @@ impl Days {
         let until = tiles.iter().rposition(is_whole).map_or(from, |last| last + 1);
         let silent = total[from..until].iter().take_while(|amount| **amount == 0).count();
         let end = tiles.last().map_or(as_of, |tile| tile.end);
-        let known_us = tiles.iter().map(|tile| Window { start: tile.start, end: tile.end.min(as_of) }.length_us()).sum();
+        let spoken = total.iter().position(|amount| *amount != 0).unwrap_or(tiles.len());
+        let known_us = tiles[spoken..].iter().map(|tile| Window { start: tile.start, end: tile.end.min(as_of) }.length_us()).sum();
         let points = (0..horizon_days as i64).map(|day| Window::of(end.0 + day * DAY_US, end.0 + (day + 1) * DAY_US)).collect();
         Self { tiles: tiles.to_vec(), first: from + silent, until, known_us, points }
     }
@@ -311,6 +312,13 @@ mod tests {
         let amounts: Vec<i128> = (0..60).map(|day| if day < 30 { 0 } else { 50 }).collect();
         let (rows, _) = forecast(&tiles, &[amounts], NOW, 2);
         assert_eq!((rows[0].method, expected(&rows[0])), (Method::Mean, vec![50, 50]));
+    }
+
+    #[test]
+    fn silent_days_before_a_part_of_one_are_no_history() {
+        let tiles = history(97 * DAY_US, 101 * DAY_US);
+        let (rows, _) = forecast(&tiles, &[vec![0, 0, 0, 6]], Instant(100 * DAY_US + 6 * HOUR_US), 2);
+        assert_eq!((rows[0].method, expected(&rows[0])), (Method::Mean, vec![24, 24]));
     }
 
     #[test]

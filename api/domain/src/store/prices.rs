@@ -164,6 +164,17 @@ impl Snapshot {
         self.counter("prices").await
     }
 
+    /// A currency of a rate card or business value that is not this one, the first by its code; none: every price is in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn other_currency(&self, currency: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT currency FROM rate_card WHERE currency <> ? UNION SELECT currency FROM business_value WHERE currency <> ? \
+                   ORDER BY currency LIMIT 1";
+        let rows = self.rows(sql, vec![currency.into(), currency.into()]).await?;
+        rows.first().map(|row| row.try_get_by_index(0)).transpose().map_err(StoreError::read)
+    }
+
     /// The instant before which every month is closed; 1970 when none is.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use plimsoll_domain::breakdown::executions::{Reader, Reading};
 use plimsoll_domain::clock::{Clock as _, FixedClock};
@@ -153,7 +152,7 @@ impl World {
 
     pub async fn close(&self, month: &str) -> Option<CloseFault> {
         let asked = ReportQuestion::new(month, None, None).unwrap();
-        close_month(&self.reader(), asked.month, "somebody", Duration::ZERO).await.unwrap()
+        close_month(&self.reader(), asked.month, "somebody").await.unwrap()
     }
 
     pub async fn report(&self, month: &str) -> Told {

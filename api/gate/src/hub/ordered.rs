@@ -21,14 +21,18 @@ use super::registry::{Registry, Shared};
 use super::{Key, Run};
 use crate::stream::{Payload, Payloads};
 
-/// Payloads that a live execution keeps for seats that have not taken them yet.
-pub(crate) const BACKLOG_MAX: usize = 256;
+/// Payloads that a live execution keeps for seats that have not taken them yet: more than two of the largest steps in which an execution
+/// tells what it has read (500), so that one step makes nobody slow.
+pub(crate) const BACKLOG_MAX: usize = 1_024;
 
 /// What the seats see of a live execution.
 pub(crate) struct Ordered {
     /// What is run, for the seats to keep no document of their own.
     document: Arc<OutDocument>,
-    events: broadcast::Sender<Event>,
+    /// Does not keep the channel open: that ends with the execution.
+    events: broadcast::WeakSender<Event>,
+    /// The failure that ended it, for who comes after it was sent.
+    failed: Arc<OnceLock<Payload>>,
     /// Everything up to here has been sent, or is about to be.
     reached: watch::Receiver<Option<Place>>,
     /// Where it began, once that is known.
@@ -47,7 +51,8 @@ impl Ordered {
         let events = broadcast::Sender::new(BACKLOG_MAX);
         let (raise, reached) = watch::channel(None);
         let began = Arc::<OnceLock<Place>>::default();
-        let seen = Self { document, events: events.clone(), reached, began: Arc::clone(&began) };
+        let failed = Arc::<OnceLock<Payload>>::default();
+        let seen = Self { document, events: events.downgrade(), failed: Arc::clone(&failed), reached, began: Arc::clone(&began) };
         let work = async move {
             let mut standing = course.standing();
             loop {
@@ -59,6 +64,9 @@ impl Ordered {
                         note(&standing.borrow(), &began, &raise);
                         raise.send_if_modified(|reached| raised(reached, place));
                         let is_last = matches!(payload, Payload::Failed(_));
+                        if is_last {
+                            failed.get_or_init(|| payload.clone());
+                        }
                         // An error says that nobody listens at the moment.
                         let _ = events.send(Event { place, payload });
                         if is_last {
@@ -106,7 +114,7 @@ impl<S: Clone + Eq + Hash + Send + Sync + 'static> Table<S> {
         self.live = Arc::clone(&live.document);
         // In this order: what is sent between the two is heard although it counts as reached.
         let reached = *live.reached.borrow();
-        let events = live.events.subscribe();
+        let events = live.events.upgrade().map_or_else(|| broadcast::channel(1).1, |events| events.subscribe());
         Listening { reached, raised: live.reached.clone(), events, live }
     }
 
@@ -235,7 +243,9 @@ impl<S: Clone + Eq + Hash + Send + Sync + 'static> Seat<S> {
                     self.at = place;
                     return Turn::Said(payload);
                 }
-                Err(broadcast::error::RecvError::Closed) => return Turn::Ended,
+                Err(broadcast::error::RecvError::Closed) => {
+                    return listening.live.failed.get().cloned().map_or(Turn::Ended, Turn::Said);
+                }
                 Err(broadcast::error::RecvError::Lagged(_)) => {
                     let from = self.at.or_else(|| listening.live.began.get().copied());
                     return Turn::Moved(Phase::CatchingUp(self.table.alone((*self.table.live).clone(), from, "slow")));

@@ -124,6 +124,25 @@ async fn scopes_and_questions_are_kept_apart() {
     assert_eq!((log.runs(), hub.newest.len()), (4, 4));
 }
 
+/// Ends by itself.
+struct Ending;
+
+impl Run for Ending {
+    fn run(&self, _: OutDocument, _: Option<Course>) -> Payloads {
+        stream::iter([next(1)]).boxed()
+    }
+}
+
+#[tokio::test]
+async fn seats_end_with_their_execution() {
+    let (hub, ending) = (hub(), Arc::new(Ending));
+    let seats = [(); 2].map(|()| hub.seat(Delivery::Ordered, "TD", parse_query(CHANGES).unwrap(), ending.clone()));
+    settle().await;
+    for seat in seats {
+        assert!(seat.collect::<Vec<_>>().now_or_never().is_some(), "it waits for what has ended");
+    }
+}
+
 #[tokio::test]
 async fn the_last_one_out_stops_the_work() {
     let (hub, log) = (hub(), Log::default());

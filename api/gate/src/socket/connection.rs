@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures_util::future::{AbortHandle, Abortable, FutureExt as _};
 use futures_util::stream::{BoxStream, SelectAll, StreamExt as _, once};
 use serde_json::{Map, Value as Json};
@@ -38,6 +38,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// Messages that are written together at most, as far as they are ready.
 const TOGETHER_MAX: usize = 64;
+/// From so many bytes on no further message is written with them: the time for writing is for them all.
+const TOGETHER_SIZE_BYTES_MAX: usize = 64 * 1024;
 
 /// What an operation has to say; none: it has ended.
 struct Said {
@@ -258,7 +260,8 @@ impl<E: Endpoint> Connection<E> {
             }
             of.put(payload, &mut texts);
             places.extend(place);
-            let ready = if left > 0 { self.said.next().now_or_never().flatten() } else { None };
+            let has_room = left > 0 && texts.remaining() < TOGETHER_SIZE_BYTES_MAX;
+            let ready = if has_room { self.said.next().now_or_never().flatten() } else { None };
             let Some(ready) = ready else { break };
             said = ready;
         }

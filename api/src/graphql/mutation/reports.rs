@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, Object, Result};
 use plimsoll_domain::breakdown::executions::Reader;
-use plimsoll_domain::cost::close::{CLOSE_WAIT_MAX, CloseFault, close_month};
+use plimsoll_domain::cost::close::{CLOSE_WAIT_MAX, CloseFault, close_month, while_busy};
 use plimsoll_domain::cost::report::{ReportQuestion, month};
 use plimsoll_gate::Code;
 
@@ -10,7 +10,6 @@ use crate::auth::Caller;
 use crate::graphql::error::of_breakdown;
 use crate::graphql::guard;
 use crate::graphql::heavy::heavy;
-use crate::graphql::query::reports::report;
 use crate::graphql::types::alert::UserError;
 use crate::graphql::types::report::CostReportPayload;
 
@@ -31,18 +30,21 @@ impl ReportMutation {
             return Ok(None);
         }
         let refused = |code: Code, message: String| {
-            Some(CostReportPayload { cost_report: None, user_errors: vec![UserError::new(code, &["month"], message)] })
+            Some(CostReportPayload { closed: None, user_errors: vec![UserError::new(code, &["month"], message)] })
         };
         let Some(closing) = month::parse(&month) else {
             return Ok(refused(Code::BadUserInput, format!("month {}", month::EXPECTED)));
         };
         let (reader, by) = (ctx.data::<Reader>()?.clone(), ctx.data::<Caller>()?.subject.to_string());
-        let closed = heavy(move || async move { close_month(&reader, closing, &by, CLOSE_WAIT_MAX).await.map_err(of_breakdown) });
-        if let Some(fault) = closed.await? {
+        let attempt = || {
+            let (reader, by) = (reader.clone(), by.clone());
+            heavy(move || async move { close_month(&reader, closing, &by).await.map_err(of_breakdown) })
+        };
+        if let Some(fault) = while_busy(CLOSE_WAIT_MAX, attempt).await? {
             return Ok(refused(code_of(fault), format!("{month} {}", fault.message())));
         }
         let asked = ReportQuestion { month: closing, ..ReportQuestion::default() };
-        Ok(Some(CostReportPayload { cost_report: Some(report(ctx, asked).await?), user_errors: Vec::new() }))
+        Ok(Some(CostReportPayload { closed: Some(asked), user_errors: Vec::new() }))
     }
 }
 

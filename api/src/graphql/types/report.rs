@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Enum, Object, SimpleObject};
+use async_graphql::{Context, Enum, Object, Result, SimpleObject};
 use plimsoll_domain::cost::correction::Correction;
 use plimsoll_domain::cost::report::export::ExportFormat;
-use plimsoll_domain::cost::report::{self, State, month};
+use plimsoll_domain::cost::report::{self, ReportQuestion, State, month};
 
 use super::alert::UserError;
 use super::cost::CostStats;
 use super::money::{Currency, Money};
 use super::name::{Combination, Department, Project, User};
+use crate::graphql::query::reports::report as report_of;
 use crate::graphql::scalar::DateTime;
 
 /// Whether a month may still change.
@@ -99,7 +100,7 @@ impl CostReport {
         self.report.departments.iter().cloned().map(DepartmentReport).collect()
     }
 
-    /// What has no department: storage, transfer, overhead and what executions without one caused. Zero where departments or projects were asked for.
+    /// What has no department: storage, transfer, overhead and what executions without one caused. Zero where departments were asked for; with projects alone, what executions of theirs without a department caused.
     async fn unattributed(&self) -> CostStats {
         self.report.unattributed.into()
     }
@@ -247,10 +248,27 @@ pub struct ReportExport {
 }
 
 /// What became of closing a month.
-#[derive(SimpleObject, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct CostReportPayload {
-    /// The report of the closed month; null when it was not closed.
-    pub cost_report: Option<CostReport>,
-    /// What keeps it from being closed; empty when it was.
+    /// The question of the month that was closed; none when none was.
+    pub closed: Option<ReportQuestion>,
+    /// What keeps it from being closed.
     pub user_errors: Vec<UserError>,
+}
+
+/// What became of closing a month.
+#[Object]
+impl CostReportPayload {
+    /// The report of the closed month; null when it was not closed, and with an error when it was but its report cannot be shown.
+    async fn cost_report(&self, ctx: &Context<'_>) -> Result<Option<CostReport>> {
+        match &self.closed {
+            Some(asked) => report_of(ctx, asked.clone()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What keeps it from being closed; empty when it was.
+    async fn user_errors(&self) -> &[UserError] {
+        &self.user_errors
+    }
 }

@@ -252,13 +252,28 @@ pub async fn texts(reading: &Reading, keys: &[ChargeKey]) -> Result<Vec<ChargeTe
     Ok(keys.iter().map(texts_of).collect())
 }
 
-/// A text as a cell of a file that spreadsheets open: what they would take for a formula is quoted by an apostrophe.
+/// A text as a cell of a file that spreadsheets open: what they would take for a formula is quoted by an apostrophe, at its beginning
+/// and where a spreadsheet with other separators would begin a cell.
 #[must_use]
 pub fn cell(text: &str) -> std::borrow::Cow<'_, str> {
-    match text.as_bytes().first() {
-        Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n') => format!("'{text}").into(),
-        _ => text.into(),
+    let begins_cell = |at: usize| at == 0 || text[..at].ends_with([';', '\t', '\r', '\n']);
+    let quoted = |at: usize| begins_cell(at) && (is_formula(&text[at..]) || (at == 0 && text.starts_with(['\t', '\r', '\n'])));
+    if !text.char_indices().any(|(at, _)| quoted(at)) {
+        return text.into();
     }
+    let mut cell = String::with_capacity(text.len() + 1);
+    for (at, character) in text.char_indices() {
+        if quoted(at) {
+            cell.push('\'');
+        }
+        cell.push(character);
+    }
+    cell.into()
+}
+
+/// Whether a spreadsheet takes this for a formula, as some do behind white space and quotes.
+fn is_formula(text: &str) -> bool {
+    text.trim_start_matches(|character: char| character.is_whitespace() || character == '"').starts_with(['=', '+', '-', '@'])
 }
 
 /// Time in picoseconds as decimal hours, to the nano.
@@ -282,10 +297,20 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_for_a_formula() {
-        for text in ["=1+1", "+1", "-1", "@a", "\t=1", "\r=1", "\n=1"] {
+        for text in ["=1+1", "+1", "-1", "@a", " =1", "\u{a0}=1", "\"=1", "\ta", "\ra", "\na"] {
             assert_eq!(cell(text), format!("'{text}"));
         }
-        assert_eq!((cell("a=1"), cell(""), cell("'=1")), ("a=1".into(), "".into(), "'=1".into()));
+        for (text, told) in [
+            ("a;=1", "a;'=1"),
+            ("a; -1;b", "a;' -1;b"),
+            ("a\t@b", "a\t'@b"),
+            ("a;\"=1", "a;'\"=1"),
+            ("a\n=1", "a\n'=1"),
+            ("\t=1", "'\t'=1"),
+        ] {
+            assert_eq!(cell(text), told);
+        }
+        assert_eq!((cell("a; b=1"), cell(""), cell("'=1")), ("a; b=1".into(), "".into(), "'=1".into()));
     }
 
     #[test]

@@ -425,7 +425,7 @@ impl SheetNames {
         // A quotation mark is allowed, but the writer takes it for the beginning of a text where a formula names the sheet.
         let taken = |character: char| if matches!(character, '[' | ']' | ':' | '*' | '?' | '/' | '\\' | '"') { '_' } else { character };
         let clean: String = wanted.chars().filter(|character| !character.is_control()).map(taken).collect();
-        let clean = match clean.trim_matches('\'').trim() {
+        let clean = match clean.trim_matches(|character: char| character == '\'' || character.is_whitespace()) {
             "" => "Department",
             clean => clean,
         };
@@ -455,9 +455,10 @@ mod tests {
     fn sheets_have_names_that_spreadsheets_take() {
         let mut names = SheetNames::default();
         let long = "x".repeat(40);
-        let told: Vec<String> = ["R\"D", "r?d", "'a'", "", "SUMMARY", &long, &long].into_iter().map(|name| names.name(name)).collect();
+        let wanted = ["R\"D", "r?d", "'a'", "' a '", "", " ' '", "SUMMARY", &long, &long];
+        let told: Vec<String> = wanted.into_iter().map(|name| names.name(name)).collect();
         let cut = format!("{} (2)", "x".repeat(27));
-        assert_eq!(told, ["R_D", "r_d (2)", "a", "Department", "SUMMARY (2)", &long[..31], &cut]);
+        assert_eq!(told, ["R_D", "r_d (2)", "a", "a (2)", "Department", "Department (2)", "SUMMARY (2)", &long[..31], &cut]);
     }
 
     #[test]
