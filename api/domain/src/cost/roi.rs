@@ -23,7 +23,7 @@ impl Reader {
     ) -> Result<Breakdown<RoiFigures>, BreakdownError> {
         let asked = CostQuestion { idle: IdleView::Caused, ..asked.clone() };
         let costs = self.cost_breakdown(reading, &asked, filter, CostOrder::Total).await?;
-        let all = self.costed_executions(reading, costs.window).await?;
+        let all = self.costed_executions(reading, asked.window).await?;
         let figures = |sums: &CostSums| RoiFigures::of(sums, all, costs.window);
         Ok(Breakdown {
             window: costs.window,
