@@ -106,7 +106,7 @@ async fn one_hour(store: &Store, vm: u32, hour: i32) -> f64 {
     let started = Stopwatch::now();
     let snapshot = store.snapshot().await.unwrap();
     let prices = cache.prices(&snapshot).await.unwrap();
-    let (machine, pricer) = (pending.view(&fleet, vm), Some(Pricer { prices: &prices, catalog: &catalog }));
+    let (machine, pricer) = (pending.view(&fleet, vm), Some(Pricer { prices: &prices, catalog: &catalog, spreads: true }));
     let (dirty, priced, until) = (&dirty, &nothing, now.hour());
     let asked = Rebuild { snapshot: &snapshot, machine, jobs: &[], dirty, priced, pricer, until, now, hours_max: 1 };
     let rebuilt = rebuild(asked).await.unwrap();
