@@ -200,6 +200,7 @@ async fn case(database: &Database, seed: u64) {
     same(&world.report(JULY).await, &july);
     same(&world.report(AUGUST).await, &august);
     assert_eq!(world.report(AUGUST).await.corrections, closed.corrections);
+    every_execution_counts(&world, JULY).await;
     let september = world.report(SEPTEMBER).await;
     for (month, frozen) in [(JULY, &july), (AUGUST, &august)] {
         let of_month = |told: &Told| -> i128 { sum(told.corrections.iter().filter(|(key, _)| key.0 == month).map(|(_, amount)| amount)) };
@@ -227,6 +228,16 @@ async fn case(database: &Database, seed: u64) {
     }
     world.store.close().await;
     database.remove().await;
+}
+
+/// Everything is used by everything, whatever came after the month was closed.
+async fn every_execution_counts(world: &World, of: &str) {
+    let reader = world.reader();
+    let reading = reader.begin().await.unwrap();
+    let window = month::window(month::parse(of).unwrap());
+    let asked = CostQuestion { window, by: Vec::new(), limit: 1, idle: IdleView::Caused };
+    let total = reader.roi_breakdown(&reading, &asked, &CostFilter::default()).await.unwrap().total;
+    assert_eq!(total.executions, total.all_executions);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -287,15 +287,6 @@ impl Reader {
         Ok(series)
     }
 
-    /// Number of executions that finished in a window, whatever they were.
-    ///
-    /// # Errors
-    /// [`BreakdownError`] when the store fails.
-    pub async fn execution_count(&self, reading: &Reading, window: Window) -> Result<u64, BreakdownError> {
-        let gathered = self.gather(reading.sources(), &[window], &[], &Filter::default(), &BTreeSet::new()).await?;
-        Ok(gathered.outcomes.iter().sum())
-    }
-
     async fn gather(
         &self,
         sources: Sources<'_>,

@@ -73,7 +73,7 @@ impl Looking<'_> {
             window: self.window,
             known_us: self.window.length_us(),
             currency: currency.to_owned(),
-            executions: self.reader.execution_count(self.reading, self.window).await?,
+            executions: self.reader.costed_executions(self.reading, self.window).await?,
             machines,
             combinations: self.combinations().await?,
             loads: self.loads().await?,

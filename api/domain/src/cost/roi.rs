@@ -2,6 +2,8 @@
 //!
 //! Invariant: what a row costs is what a breakdown of costs says of it, with idle time where it was caused. Must not know: GraphQL.
 
+use plimsoll_entity::value::time::Window;
+
 use super::figures::CostSums;
 use super::question::{CostFilter, CostOrder, CostQuestion, IdleView};
 use super::value::RoiFigures;
@@ -21,7 +23,7 @@ impl Reader {
     ) -> Result<Breakdown<RoiFigures>, BreakdownError> {
         let asked = CostQuestion { idle: IdleView::Caused, ..asked.clone() };
         let costs = self.cost_breakdown(reading, &asked, filter, CostOrder::Total).await?;
-        let all = self.execution_count(reading, costs.window).await?;
+        let all = self.costed_executions(reading, costs.window).await?;
         let figures = |sums: &CostSums| RoiFigures::of(sums, all, costs.window);
         Ok(Breakdown {
             window: costs.window,
@@ -31,5 +33,14 @@ impl Reader {
             other: costs.other.as_ref().map(figures),
             total: figures(&costs.total),
         })
+    }
+
+    /// Number of executions in the costs of a window, whatever they were: of a closed month those that were booked in it, as in its rows.
+    ///
+    /// # Errors
+    /// [`BreakdownError`] when the store fails.
+    pub(super) async fn costed_executions(&self, reading: &Reading, window: Window) -> Result<u64, BreakdownError> {
+        let asked = CostQuestion { window, by: Vec::new(), limit: 0, idle: IdleView::Caused };
+        Ok(self.cost_breakdown(reading, &asked, &CostFilter::default(), CostOrder::Total).await?.total.executions())
     }
 }
