@@ -237,6 +237,10 @@ async fn a_name_that_is_borne_later_is_found_then(database: Database) {
     assert!(world.enter(&world.card(after(-5), vec![machine("g5.xlarge", Some("mars"), 999)])).await.is_empty());
     assert!(world.enter_value(&world.value(after(-9), [None, Some("anime"), None], 7)).await.is_empty());
     assert_eq!(*world.prices(&cache).await, Prices::default(), "no event has borne the names");
+    let snapshot = world.store.snapshot().await.unwrap();
+    assert_eq!(snapshot.other_currency("USD").await.unwrap(), None);
+    assert_eq!(snapshot.other_currency("EUR").await.unwrap().as_deref(), Some("USD"));
+    drop(snapshot);
 
     let before = world.store.snapshot().await.unwrap();
     let running = |region| json!({ "type": "vmState", "vm": "m", "at": after(-8).to_rfc3339(), "state": "RUNNING", "instanceType": "g5.xlarge", "region": region });

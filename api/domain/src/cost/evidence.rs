@@ -15,6 +15,7 @@ use super::recommendation::{
     About, ColdPlace, CombinationCost, Evidence, MachineCost, RECOMMENDATIONS_MAX, Recommendation, WINDOW_US_MIN, recommend,
 };
 use super::rightsize::{TypeFacts, TypeOffer, TypeUse};
+use super::subject::conditions;
 use crate::breakdown::dimension::Dimension;
 use crate::breakdown::executions::{Reader, Reading, RowKey, check};
 use crate::breakdown::filter::Filter;
@@ -93,8 +94,10 @@ impl Looking<'_> {
     async fn texts(&self, by: &[Dimension], keys: &[RowKey], text: impl Fn(&[String]) -> String) -> Result<Vec<About>, BreakdownError> {
         let ids: Vec<_> = keys.iter().map(|key| key.ids).collect();
         let texts = key_texts(self.reading.sources(), by, &ids).await?;
+        let conditions = conditions(self.reading.sources(), keys).await?;
         let whole = |texts: Vec<Option<String>>| text(&texts.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>());
-        Ok(keys.iter().cloned().zip(texts).map(|(key, texts)| About { key, text: whole(texts) }).collect())
+        let about = |((key, texts), conditions): ((&RowKey, _), _)| About { key: key.clone(), text: whole(texts), conditions };
+        Ok(keys.iter().zip(texts).zip(conditions).map(about).collect())
     }
 
     async fn machines(&self) -> Result<Vec<MachineCost>, BreakdownError> {
@@ -151,12 +154,13 @@ impl Looking<'_> {
 
     async fn loads(&self) -> Result<Vec<LoadEvidence>, BreakdownError> {
         let by = [Dimension::CheckpointVersion];
-        let misses = match self.loads_of(&by, false).await {
+        let read = async || Ok((self.loads_of(&by, false).await?, self.loads_of(&by, true).await?));
+        let (misses, hits) = match read().await {
             // What is too much to be reckoned is left out: the rest can be told all the same.
             Err(BreakdownError::Limit(_)) => return Ok(Vec::new()),
-            misses => misses?,
+            read => read?,
         };
-        let hits: HashMap<u32, LoadFigures> = self.loads_of(&by, true).await?.into_iter().map(|(key, hits)| (key.ids[0], hits)).collect();
+        let hits: HashMap<u32, LoadFigures> = hits.into_iter().map(|(key, hits)| (key.ids[0], hits)).collect();
         let keys: Vec<RowKey> = misses.iter().map(|(key, _)| key.clone()).collect();
         let abouts = self.texts(&by, &keys, |texts| texts[0].clone()).await?;
         let evidence = |(about, (key, misses)): (About, &(RowKey, LoadFigures))| {

@@ -5,6 +5,8 @@
 use plimsoll_entity::value::money::divide;
 
 use super::recommendation::{About, Evidence, MISSES_MIN, Recommendation, RecommendationKind};
+use super::subject::filter;
+use crate::breakdown::dimension::Dimension;
 
 /// Loads of one checkpoint version. Amounts in nano-units.
 #[derive(Clone, Debug)]
@@ -37,12 +39,14 @@ impl LoadEvidence {
         if self.misses < MISSES_MIN {
             return None;
         }
-        let as_hits = self.as_hits();
-        let less = match as_hits {
-            Some(as_hits) => format!(", less {} that as many hits would have cost", evidence.money(as_hits)),
-            None => String::new(),
+        let (less, saved) = match self.as_hits() {
+            Some(as_hits) => {
+                let less = format!(", less {} that as many hits would have cost", evidence.money(as_hits));
+                (less, self.miss_transfer + self.miss_compute - as_hits)
+            }
+            // A hit takes time too, nobody knows how much.
+            None => (", which is not counted, since no hit tells what one costs".to_owned(), self.miss_transfer),
         };
-        let saved = self.miss_transfer + self.miss_compute - as_hits.unwrap_or(0);
         let why = format!(
             "{} loads missed the cache in {}. Their bytes cost {} of transfer and their time {} of compute{less}: {}.",
             self.misses,
@@ -51,7 +55,8 @@ impl LoadEvidence {
             evidence.money(self.miss_compute),
             evidence.money(saved),
         );
-        let operation = evidence.operation("loadBreakdown", "by: [CHECKPOINT_VERSION], filter: {cacheHit: false}, orderBy: MISSES");
+        let own = filter(&self.about.conditions, &[Dimension::CheckpointVersion]);
+        let operation = evidence.operation("loadBreakdown", "by: [CHECKPOINT_VERSION], orderBy: MISSES", &own);
         evidence.recommend(RecommendationKind::CacheCheckpoint, &self.about, saved, &why, &operation)
     }
 }

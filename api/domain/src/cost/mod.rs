@@ -4,8 +4,8 @@
 //! (what is worth its cost) and `meter` (the hour that is running) are pure; `entering` keeps prices, `prices` knows those of a snapshot;
 //! the timeline worker keeps what `price` gives; `gather` reads it, `question` answers, `execution`, `load` and `roi` do so for single
 //! executions, for loads, and for cost beside value. `forecast` goes on from there with what `projection` says (pure); `recommendation`,
-//! `load_evidence` and `rightsize` say what would save money (pure) by what `evidence` reads. `report` charges a month to those who caused
-//! it, `close` freezes one, `correction` knows what came late for it. One sweep, one truth: the
+//! `load_evidence` and `rightsize` say what would save money (pure) by what `evidence` reads; `subject` writes what that is about as
+//! conditions of filters. `report` charges a month to those who caused it, `close` freezes one, `correction` knows what came late for it. One sweep, one truth: the
 //! parts are those of the timeline (contract, "Money").
 //! Invariant: parts add up to the bill, rows to the total, whatever the dimensions. Must not know: GraphQL, HTTP, roles.
 
@@ -33,4 +33,5 @@ pub mod rightsize;
 pub mod roi;
 pub mod split;
 pub mod storage;
+pub mod subject;
 pub mod value;

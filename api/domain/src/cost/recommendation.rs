@@ -16,7 +16,9 @@ use plimsoll_entity::value::time::{DAY_US, HOUR_US, Window};
 use super::figures::CostSums;
 use super::load_evidence::LoadEvidence;
 use super::rightsize::{TypeOffer, TypeUse, rightsize};
+use super::subject::{Condition, filter};
 use super::value::{RoiFigures, RoiVerdict};
+use crate::breakdown::dimension::Dimension;
 use crate::breakdown::executions::RowKey;
 
 /// Recommendations at most.
@@ -64,6 +66,8 @@ pub struct About {
     pub key: RowKey,
     /// Its name for people.
     pub text: String,
+    /// What chooses it in filters.
+    pub conditions: Vec<Condition>,
 }
 
 /// A recommendation.
@@ -168,11 +172,12 @@ impl Evidence {
         if hours % 24 == 0 { format!("{} days", hours / 24) } else { format!("{hours} hours") }
     }
 
-    /// An operation with its arguments behind the window.
+    /// An operation with its arguments behind the window; `filter` is what stands in its filter, empty for none.
     #[must_use]
-    pub fn operation(&self, field: &str, arguments: &str) -> String {
+    pub fn operation(&self, field: &str, arguments: &str, filter: &str) -> String {
         let Window { start, end } = self.window;
-        format!("{field}(window: {{start: \"{start}\", end: \"{end}\"}}, {arguments})")
+        let filter = if filter.is_empty() { String::new() } else { format!(", filter: {{{filter}}}") };
+        format!("{field}(window: {{start: \"{start}\", end: \"{end}\"}}, {arguments}{filter})")
     }
 
     /// A recommendation, where it saves enough. `saved` is an amount of the window.
@@ -249,7 +254,7 @@ fn idle_machine(evidence: &Evidence, machine: &MachineCost) -> Option<Recommenda
         return None;
     }
     let why = idle_words(evidence, "The machine idled for", *compute, *idle);
-    let operation = evidence.operation("costBreakdown", "by: [VM], orderBy: IDLE");
+    let operation = evidence.operation("costBreakdown", "by: [VM], orderBy: IDLE", "");
     evidence.recommend(RecommendationKind::CutIdle, about, cut_idle(*compute, *idle), &why, &operation)
 }
 
@@ -262,7 +267,8 @@ fn idle_combination(evidence: &Evidence, combination: &CombinationCost, idle_vms
     }
     let who = "On machines that are busy as a whole, GPUs that it ran on last then idled for";
     let why = idle_words(evidence, who, compute, idle);
-    let operation = evidence.operation("costBreakdown", "by: [COMBINATION, VM], orderBy: IDLE");
+    let own = filter(&combination.about.conditions, &[Dimension::Combination]);
+    let operation = evidence.operation("costBreakdown", "by: [COMBINATION, VM], orderBy: IDLE", &own);
     evidence.recommend(RecommendationKind::CutIdle, &combination.about, cut_idle(compute, idle), &why, &operation)
 }
 
@@ -283,7 +289,9 @@ fn failures(evidence: &Evidence, combination: &CombinationCost) -> Option<Recomm
         evidence.money(sums.productive()),
         percent(sums.of_failed, sums.productive()),
     );
-    let operation = evidence.operation("costBreakdown", "by: [COMBINATION, ERROR_TYPE], filter: {outcomes: [FAILED]}");
+    let own = filter(&about.conditions, &[Dimension::Combination]);
+    let failed = [own.as_str(), "outcomes: [FAILED]"].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+    let operation = evidence.operation("costBreakdown", "by: [COMBINATION, ERROR_TYPE]", &failed);
     evidence.recommend(RecommendationKind::FixFailures, about, sums.of_failed, &why, &operation)
 }
 
@@ -308,7 +316,8 @@ fn deprecate(evidence: &Evidence, combination: &CombinationCost, idle_vms: &Hash
         evidence.executions,
         evidence.money(cost - counted - value),
     );
-    let operation = evidence.operation("roiBreakdown", "by: [COMBINATION]");
+    let own = filter(&about.conditions, &[Dimension::Combination]);
+    let operation = evidence.operation("roiBreakdown", "by: [COMBINATION]", &own);
     evidence.recommend(RecommendationKind::DeprecateCombination, about, cost - counted - value, &why, &operation)
 }
 
@@ -324,10 +333,13 @@ fn cold_storage(evidence: &Evidence, place: &ColdPlace) -> Option<Recommendation
         evidence.money(place.storage),
     );
     let by = "[MODEL_VERSION, CHECKPOINT_VERSION, STORAGE_TYPE, STORAGE_LOCATION]";
+    let conditions = &place.about.conditions;
+    let in_storage = [Dimension::Model, Dimension::CheckpointVersion, Dimension::StorageType, Dimension::StorageLocation];
+    let in_costs = [Dimension::ModelVersion, Dimension::CheckpointVersion];
     let operations = format!(
         "{} and {}",
-        evidence.operation("storageBreakdown", &format!("by: {by}")),
-        evidence.operation("costBreakdown", &format!("by: {by}, orderBy: STORAGE")),
+        evidence.operation("storageBreakdown", &format!("by: {by}"), &filter(conditions, &in_storage)),
+        evidence.operation("costBreakdown", &format!("by: {by}, orderBy: STORAGE"), &filter(conditions, &in_costs)),
     );
     evidence.recommend(RecommendationKind::DeleteColdStorage, &place.about, place.storage, &why, &operations)
 }

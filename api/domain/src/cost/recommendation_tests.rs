@@ -10,7 +10,11 @@ use crate::breakdown::dimension::Dimension;
 const UNIT: i128 = NANOS;
 
 fn about(dimension: Dimension, id: u32, text: &str) -> About {
-    About { key: RowKey { by: Arc::from([dimension]), ids: [id, 0, 0, 0, 0] }, text: text.to_owned() }
+    About {
+        key: RowKey { by: Arc::from([dimension]), ids: [id, 0, 0, 0, 0] },
+        text: text.to_owned(),
+        conditions: vec![(dimension, format!("own: [{id}]"))],
+    }
 }
 
 fn evidence() -> Evidence {
@@ -126,7 +130,9 @@ fn misses_save_what_hits_would_not_cost() {
     };
     let told = |loads: LoadEvidence| found(&Evidence { loads: vec![loads], ..evidence() }).first().map(|(.., saving)| *saving);
     assert_eq!(told(loads.clone()), Some(120 * UNIT));
-    assert_eq!(told(LoadEvidence { hits_priced: 0, ..loads.clone() }), Some(140 * UNIT));
+    assert_eq!(told(LoadEvidence { hits_priced: 0, ..loads.clone() }), Some(40 * UNIT), "no hit tells what one costs");
+    let reason = recommend(&Evidence { loads: vec![loads.clone()], ..evidence() }, 1).remove(0).reason;
+    assert!(reason.ends_with("by: [CHECKPOINT_VERSION], orderBy: MISSES, filter: {own: [3]})."), "{reason}");
     assert_eq!(told(LoadEvidence { hit_compute: 900 * UNIT, ..loads.clone() }), Some(40 * UNIT), "hits never cost more than misses");
     assert_eq!(told(LoadEvidence { misses: 4, ..loads }), None);
 }

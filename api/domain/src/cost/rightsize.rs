@@ -7,6 +7,8 @@
 use plimsoll_entity::value::money::divide;
 
 use super::recommendation::{About, Evidence, Recommendation, RecommendationKind, percent};
+use super::subject::filter;
+use crate::breakdown::dimension::Dimension;
 
 /// GPUs that are used less than this on average are more than is needed.
 const LOW_GPU_RATIO: f64 = 0.4;
@@ -101,14 +103,11 @@ pub(super) fn rightsize(evidence: &Evidence, used: &TypeUse, cut: i128) -> Optio
     let (own_hourly, other_hourly) = (i128::from(own.hourly), i128::from(other.hourly));
     let saved = divide(compute * (own_hourly - other_hourly), own_hourly);
     let without = if cut > 0 { format!(" without {} of idle time that is to be cut anyway", evidence.money(cut)) } else { String::new() };
-    const GIB: f64 = 1_073_741_824.0;
-    let use_of_gpus = used.gpu_ratio.map(|ratio| format!("its GPUs were used {:.0} % on average and ", ratio * 100.0)).unwrap_or_default();
+    // How much of it was used only an ADMIN may read.
     let why = format!(
-        "In {} {use_of_gpus}at most {:.1} GiB of the {:.1} GiB of one were used. {} is large enough and costs {} an hour instead of {}, \
-         {} % less: of {} of compute{without} {} is saved, if it is fast enough.",
+        "What ran on it in {} needed much less. {} is large enough and costs {} an hour instead of {}, {} % less: of {} of \
+         compute{without} {} is saved, if it is fast enough.",
         evidence.length(),
-        used.gpu_memory_bytes_max? / GIB,
-        own.facts.gpu_memory_bytes? as f64 / GIB,
         other.name,
         evidence.money(other_hourly),
         evidence.money(own_hourly),
@@ -116,7 +115,8 @@ pub(super) fn rightsize(evidence: &Evidence, used: &TypeUse, cut: i128) -> Optio
         evidence.money(compute),
         evidence.money(saved),
     );
-    let operations =
-        format!("{} and rateCards", evidence.operation("costBreakdown", "by: [INSTANCE_TYPE, REGION], filter: {serviceTypes: [COMPUTE]}"));
+    let of_type = filter(&used.about.conditions, &[Dimension::InstanceType, Dimension::Region]);
+    let computed = [of_type.as_str(), "serviceTypes: [COMPUTE]"].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+    let operations = format!("{} and rateCards", evidence.operation("costBreakdown", "by: [INSTANCE_TYPE, REGION]", &computed));
     evidence.recommend(RecommendationKind::RightsizeInstance, &used.about, saved, &why, &operations)
 }
