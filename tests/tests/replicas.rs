@@ -284,6 +284,29 @@ async fn redis_may_die_and_come_back_in_the_middle_of_a_stream() {
     database.remove().await;
 }
 
+/// A connection that stands but says nothing more, as behind a firewall that forgot it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_says_nothing_more_is_noticed_and_holds_nobody_up() {
+    const NAME: &str = "replicas_redis_silent";
+    let (Some(database), Some(url)) = (Database::postgres(NAME).await, shared_url(NAME)) else { return };
+    let target = url.rsplit_once("//").expect("a URL").1.trim_end_matches('/').to_owned();
+    let proxy = Proxy::start(target).await;
+    let replicas = Replicas::start(&database.url(), Some(format!("redis://127.0.0.1:{}", proxy.port))).await;
+    let mut client = Client::new(&replicas.here).await;
+    proxy.set(Line::Held);
+    send(vec![replicas.there.url.clone()], 0..10).await;
+    assert!(client.read_until(&name(9)).await);
+    assert_eq!(readiness_with_bus(&replicas.here, false).await.0, 200);
+    readiness_with_bus(&replicas.there, false).await;
+    proxy.set(Line::Open);
+    replicas.are_connected().await;
+    send(vec![replicas.there.url.clone()], 10..20).await;
+    assert!(client.read_until(&name(19)).await);
+    client.assert_exact(20);
+    replicas.stop();
+    database.remove().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_replica_loses_and_doubles_nothing() {
     on_both_buses("replicas_killed", async |database, redis_url| {
