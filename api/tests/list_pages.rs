@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Request, Variables};
-use plimsoll::auth::Caller;
+use plimsoll::auth::Scope;
 use plimsoll::graphql::mutation::Writing;
 use plimsoll::graphql::query::service::ServiceConfig;
 use plimsoll::graphql::subscription::live::Live;
@@ -58,8 +58,8 @@ impl Desk {
     }
 
     async fn ask(&self, role: Role, document: &str, variables: Value) -> Value {
-        let caller = Caller { subject: "test".into(), roles: [role].into_iter().collect(), expires_at: Instant(i64::MAX), address: None };
-        let request = Request::new(document).variables(Variables::from_json(variables)).data(caller);
+        let scope = Scope { roles: [role].into_iter().collect() };
+        let request = Request::new(document).variables(Variables::from_json(variables)).data(scope);
         serde_json::to_value(self.schema.execute(request).await).unwrap()
     }
 

@@ -88,6 +88,18 @@ pub async fn on_both(name: &str, test: impl AsyncFn(&Server)) {
     }
 }
 
+/// As [`on_both`], then against a server on a new PostgreSQL database that tells of its commits through Redis, where there is one.
+pub async fn on_both_buses(name: &str, test: impl AsyncFn(&Server)) {
+    on_both(name, &test).await;
+    let named = format!("{name}_redis");
+    let (Some(database), Some(url)) = (Database::postgres(&named).await, redis::shared_url(name)) else { return };
+    let server = Server::start_with(&database.url(), &[("PLIMSOLL_REDIS_URL", &url)]);
+    server.metric_reaches("plimsoll_bus_connected", 1.0).await;
+    test(&server).await;
+    server.stop();
+    database.remove().await;
+}
+
 /// The binary beside the test's own, built once if it is not there.
 #[must_use]
 pub fn binary() -> PathBuf {

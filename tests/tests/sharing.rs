@@ -7,7 +7,7 @@ use std::time::Duration;
 use plimsoll_domain::clock::{IdSource as _, TimeOrderedIds};
 use plimsoll_tests::event_stream::{Event, EventStream};
 use plimsoll_tests::socket::{Heard, Socket};
-use plimsoll_tests::{Database, Server, in_us, now_s, on_both, token_until};
+use plimsoll_tests::{Database, Server, in_us, now_s, on_both_buses, token_until};
 use serde_json::{Value, json};
 
 const TD_01: &str = include_str!("../operations/td-01-real-time-execution-metrics.graphql");
@@ -70,7 +70,7 @@ impl Listener {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn real_time_metrics_are_the_same_for_all_and_worked_out_once() {
-    on_both("sharing_metrics", async |server| {
+    on_both_buses("sharing_metrics", async |server| {
         ingest(server, execution("a")).await;
         let variables = json!({ "intervalMs": 250 });
         let mut listeners: Vec<Listener> = Vec::new();
@@ -96,7 +96,7 @@ async fn real_time_metrics_are_the_same_for_all_and_worked_out_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn real_time_utilization_is_the_same_for_all_and_late_comers_have_it_at_once() {
-    on_both("sharing_utilization", async |server| {
+    on_both_buses("sharing_utilization", async |server| {
         let variables = json!({ "intervalMs": 250 });
         ingest(server, sample("a", -2 * S, 0.25)).await;
         let mut early = Listener::both(server, "ADMIN", ADMIN_02, &variables).await;
@@ -144,7 +144,7 @@ async fn first_cursor(server: &Server) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_of_jobs_reach_each_once_wherever_it_begins() {
-    on_both("sharing_jobs", async |server| {
+    on_both_buses("sharing_jobs", async |server| {
         let start = first_cursor(server).await;
         for number in 0..5 {
             ingest(server, job(&format!("old {number}"), "QUEUED", -50 * S)).await;
@@ -176,7 +176,7 @@ async fn changes_of_jobs_reach_each_once_wherever_it_begins() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_of_alerts_reach_each_once_and_only_those_of_its_signals() {
-    on_both("sharing_alerts", async |server| {
+    on_both_buses("sharing_alerts", async |server| {
         let create = "mutation($input: AlertRuleInput!) { alertRuleCreate(input: $input) { alertRule { id } userErrors { code } } }";
         let input = json!({ "name": "CPU", "signal": "CPU_RATIO", "detection": "ABOVE", "threshold": 0.9, "forSeconds": 0 });
         let (_, answer) = server.ask(&["ADMIN"], create, json!({ "input": input })).await;
