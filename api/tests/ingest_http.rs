@@ -289,7 +289,7 @@ async fn bodies_are_cut_off_at_their_limit() {
     let too_large = exact + "\n";
     let declared = good().header(header::CONTENT_LENGTH, "600001").body(Body::empty());
     let bomb = gzip(&vec![b'\n'; 8_000_000]);
-    assert!(bomb.len() < 50_000);
+    assert!(bomb.len() < 500_000);
     let zstd_bomb = zstd::encode_all(vec![b'\n'; 8_000_000].as_slice(), 1).unwrap();
     // Members that hold nothing yield nothing, however many arrive.
     let endless = gzip(b"").repeat(30_001);
