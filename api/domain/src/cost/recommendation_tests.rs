@@ -1,3 +1,5 @@
+//! The rules of recommendations, on small evidence.
+
 use std::sync::Arc;
 
 use plimsoll_entity::value::time::Instant;
