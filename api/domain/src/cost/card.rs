@@ -253,18 +253,33 @@ pub fn check_value(value: BusinessValue<String>, currency: &str) -> Result<Busin
     Ok(BusinessValue { id, model, checkpoint, application, per_success, currency, effective_from, created_at, created_by })
 }
 
-fn closed(faults: &mut Faults, effective_from: Instant, closed_until: Instant) {
-    if effective_from < closed_until {
-        let message = format!("the months before {closed_until} are closed: a price holds from then on at the earliest");
+/// What can no longer be priced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Every month before this instant is closed.
+    pub closed_until: Instant,
+    /// Facts from before this instant are gone.
+    pub derivable_since: Instant,
+}
+
+impl Settled {
+    fn refuse(self, faults: &mut Faults, effective_from: Instant) {
+        let message = if effective_from < self.closed_until {
+            format!("the months before {} are closed: a price holds from then on at the earliest", self.closed_until)
+        } else if effective_from < self.derivable_since {
+            format!("events from before {} are gone: a price holds from then on at the earliest", self.derivable_since)
+        } else {
+            return;
+        };
         faults.add(FaultKind::Conflict, &["effectiveFrom"], message);
     }
 }
 
-/// What a card contradicts, of the cards that are there and of the instant before which months are closed.
+/// What a card contradicts, of the cards that are there and of what can no longer be priced.
 #[must_use]
-pub fn contradictions(card: &RateCard, cards: &[RateCard], closed_until: Instant) -> Vec<PriceFault> {
+pub fn contradictions(card: &RateCard, cards: &[RateCard], settled: Settled) -> Vec<PriceFault> {
     let mut faults = Faults::default();
-    closed(&mut faults, card.effective_from, closed_until);
+    settled.refuse(&mut faults, card.effective_from);
     let together = cards.iter().map(RateCard::rates).sum::<usize>() + card.rates();
     if cards.len() >= RATE_CARDS_MAX {
         faults.add(FaultKind::TooMany, &[], format!("there are {RATE_CARDS_MAX} rate cards already"));
@@ -290,11 +305,11 @@ pub fn contradictions(card: &RateCard, cards: &[RateCard], closed_until: Instant
     faults.0
 }
 
-/// What a business value contradicts, of those that are there and of the instant before which months are closed.
+/// What a business value contradicts, of those that are there and of what can no longer be priced.
 #[must_use]
-pub fn value_contradictions(value: &BusinessValue, values: &[BusinessValue], closed_until: Instant) -> Vec<PriceFault> {
+pub fn value_contradictions(value: &BusinessValue, values: &[BusinessValue], settled: Settled) -> Vec<PriceFault> {
     let mut faults = Faults::default();
-    closed(&mut faults, value.effective_from, closed_until);
+    settled.refuse(&mut faults, value.effective_from);
     if values.len() >= BUSINESS_VALUES_MAX {
         faults.add(FaultKind::TooMany, &[], format!("there are {BUSINESS_VALUES_MAX} business values already"));
     }

@@ -43,6 +43,10 @@ fn value(perhaps: [Option<&str>; 3], per_success: &str) -> BusinessValue<String>
     }
 }
 
+fn closed(until: i64) -> Settled {
+    Settled { closed_until: Instant(until), ..Settled::default() }
+}
+
 fn told(faults: &[PriceFault]) -> Vec<(FaultKind, String)> {
     faults.iter().map(|fault| (fault.kind, fault.field.join("."))).collect()
 }
@@ -114,24 +118,27 @@ fn a_card_that_contradicts_another_is_refused() {
         ..card(vec![entry("b", None, "1"), entry("a", Some("us"), "1")])
     };
     let new = check_card(new, "USD").unwrap();
-    let faults = contradictions(&new, std::slice::from_ref(&there), Instant(0));
+    let faults = contradictions(&new, std::slice::from_ref(&there), closed(0));
     let taken = ["instanceRates.1.instanceType", "storageRates.0.storageType"];
     assert_eq!(told(&faults), taken.map(|field| (FaultKind::Conflict, field.to_owned())));
     let later = RateCard { effective_from: Instant(101), ..new.clone() };
-    assert!(contradictions(&later, std::slice::from_ref(&there), Instant(101)).is_empty());
-    assert_eq!(told(&contradictions(&later, &[there], Instant(102))), [(FaultKind::Conflict, "effectiveFrom".to_owned())]);
+    assert!(contradictions(&later, std::slice::from_ref(&there), closed(101)).is_empty());
+    assert_eq!(told(&contradictions(&later, &[there], closed(102))), [(FaultKind::Conflict, "effectiveFrom".to_owned())]);
     let many = vec![RateCard { effective_from: Instant(7), ..new.clone() }; RATE_CARDS_MAX];
-    assert_eq!(told(&contradictions(&new, &many, Instant(0))), [(FaultKind::TooMany, String::new())]);
+    assert_eq!(told(&contradictions(&new, &many, closed(0))), [(FaultKind::TooMany, String::new())]);
 }
 
 #[test]
 fn a_business_value_that_contradicts_another_is_refused() {
     let of = |scope, effective_from| BusinessValue { effective_from, ..check_value(value(scope, "1"), "USD").unwrap() };
     let there = [of([Some("sdxl"), None, None], Instant(100))];
-    assert!(value_contradictions(&of([Some("sdxl"), None, Some("studio")], Instant(100)), &there, Instant(0)).is_empty());
-    assert!(value_contradictions(&of([Some("sdxl"), None, None], Instant(99)), &there, Instant(0)).is_empty());
+    assert!(value_contradictions(&of([Some("sdxl"), None, Some("studio")], Instant(100)), &there, closed(0)).is_empty());
+    assert!(value_contradictions(&of([Some("sdxl"), None, None], Instant(99)), &there, closed(0)).is_empty());
     let same = of([Some("sdxl"), None, None], Instant(100));
     let conflict = (FaultKind::Conflict, "effectiveFrom".to_owned());
-    assert_eq!(told(&value_contradictions(&same, &there, Instant(0))), std::slice::from_ref(&conflict));
-    assert_eq!(told(&value_contradictions(&same, &[], Instant(200))), [conflict]);
+    assert_eq!(told(&value_contradictions(&same, &there, closed(0))), std::slice::from_ref(&conflict));
+    assert_eq!(told(&value_contradictions(&same, &[], closed(200))), std::slice::from_ref(&conflict));
+    // Whose facts are gone would keep the old price.
+    let gone = Settled { derivable_since: Instant(200), ..Settled::default() };
+    assert_eq!(told(&value_contradictions(&same, &[], gone)), [conflict]);
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use plimsoll_entity::value::label::StorageType;
 use plimsoll_entity::value::time::Instant;
 
-use super::card::{BusinessValue, PlaceEntry, PriceFault, RateCard, contradictions, value_contradictions};
-use crate::store::{DirtyMarks, Repriced, Store, StoreError};
+use super::card::{BusinessValue, PlaceEntry, PriceFault, RateCard, Settled, contradictions, value_contradictions};
+use crate::store::{DirtyMarks, Repriced, Snapshot, Store, StoreError};
 
 /// The last hour of a price that nothing follows.
 const LAST_HOUR: i32 = i32::MAX - 1;
@@ -21,10 +21,11 @@ const LAST_HOUR: i32 = i32::MAX - 1;
 pub async fn enter_card(store: &Store, card: &RateCard) -> Result<Vec<PriceFault>, StoreError> {
     let mut tx = store.begin_write().await?;
     tx.prices_change().await?;
-    let closed_until = tx.closed_until().await?;
-    // Read while nobody else can add prices.
-    let cards = store.snapshot().await?.rate_card_list().await?;
-    let faults = contradictions(card, &cards, closed_until);
+    // Read while nobody else can add prices or close a month.
+    let snapshot = store.snapshot().await?;
+    let cards = snapshot.rate_card_list().await?;
+    let faults = contradictions(card, &cards, settled(&snapshot).await?);
+    drop(snapshot);
     if !faults.is_empty() {
         tx.rollback().await?;
         return Ok(faults);
@@ -42,9 +43,10 @@ pub async fn enter_card(store: &Store, card: &RateCard) -> Result<Vec<PriceFault
 pub async fn enter_value(store: &Store, value: &BusinessValue) -> Result<Vec<PriceFault>, StoreError> {
     let mut tx = store.begin_write().await?;
     tx.prices_change().await?;
-    let closed_until = tx.closed_until().await?;
-    let values = store.snapshot().await?.business_value_list().await?;
-    let faults = value_contradictions(value, &values, closed_until);
+    let snapshot = store.snapshot().await?;
+    let values = snapshot.business_value_list().await?;
+    let faults = value_contradictions(value, &values, settled(&snapshot).await?);
+    drop(snapshot);
     if !faults.is_empty() {
         tx.rollback().await?;
         return Ok(faults);
@@ -53,6 +55,10 @@ pub async fn enter_value(store: &Store, value: &BusinessValue) -> Result<Vec<Pri
     tx.dirty_append(marks_of_value(value, &values)).await?;
     tx.commit().await?;
     Ok(faults)
+}
+
+async fn settled(snapshot: &Snapshot) -> Result<Settled, StoreError> {
+    Ok(Settled { closed_until: snapshot.closed_until().await?, derivable_since: snapshot.kept().derivable_since() })
 }
 
 /// The last hour of which anything lies before the next instant.

@@ -138,16 +138,16 @@ fn place_entry(&(storage_type, location, millis): &(StorageType, Option<&str>, i
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cost::card::{contradictions, value_contradictions};
+    use crate::cost::card::{Settled, contradictions, value_contradictions};
 
     #[test]
     fn the_prices_contradict_nothing() {
         let Prices { cards, values } = prices(Instant(1_774_700_000_000_000), 30, "USD");
         for (place, card) in cards.iter().enumerate() {
-            assert_eq!(contradictions(card, &cards[..place], Instant(0)), []);
+            assert_eq!(contradictions(card, &cards[..place], Settled::default()), []);
         }
         for (place, value) in values.iter().enumerate() {
-            assert_eq!(value_contradictions(value, &values[..place], Instant(0)), []);
+            assert_eq!(value_contradictions(value, &values[..place], Settled::default()), []);
         }
         assert!(cards[0].effective_from < cards[1].effective_from && cards[1].effective_from.0 % DAY_US == 0);
     }
