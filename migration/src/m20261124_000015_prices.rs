@@ -15,7 +15,7 @@ const STATEMENTS: &[&str] = &[
     "CREATE TABLE storage_rate (card_id {uuid} NOT NULL, place INTEGER NOT NULL, storage_type SMALLINT NOT NULL, location {name}, per_gib_month_nanos {i64} NOT NULL, PRIMARY KEY (card_id, place)) {clustered}",
     "CREATE TABLE transfer_rate (card_id {uuid} NOT NULL, place INTEGER NOT NULL, storage_type SMALLINT NOT NULL, location {name}, per_gib_nanos {i64} NOT NULL, PRIMARY KEY (card_id, place)) {clustered}",
     "CREATE TABLE business_value (id {uuid} NOT NULL PRIMARY KEY, effective_from {i64} NOT NULL, model {name}, checkpoint {name}, application {name}, per_success_nanos {i64} NOT NULL, currency TEXT NOT NULL, created_at {i64} NOT NULL, created_by TEXT NOT NULL)",
-    // Months since 1970-01; they are closed in order.
+    // Months counted from the year 0; they are closed in order.
     "CREATE TABLE cost_month (month INTEGER NOT NULL PRIMARY KEY, closed_at {i64} NOT NULL, closed_by TEXT NOT NULL)",
     // How often prices have been added; who adds one or closes a month holds this row.
     "INSERT INTO counter (name, value) VALUES ('prices', 0)",

@@ -14,13 +14,11 @@ use uuid::Uuid;
 use super::{ColumnData, Kind, Rows, Snapshot, StoreError, Value, WriteTx};
 use crate::cost::card::{BusinessValue, InstanceEntry, PlaceEntry, RateCard};
 
-/// [`Instant::month`] of 1970-01, from which the months of the database count.
-const FIRST_MONTH: i32 = 1970 * 12;
 const LAST_CLOSED: &str = "SELECT MAX(month) FROM cost_month";
 
-/// The first instant that is not closed. `last`: the last closed month since 1970-01; none: no month is.
+/// The first instant that is not closed. `last`: the last closed month, as [`Instant::month`] counts; none: no month is.
 fn open_from(last: Option<i32>) -> Instant {
-    last.map_or(Instant(0), |last| Instant::of_month(FIRST_MONTH + last + 1))
+    last.map_or(Instant(0), |last| Instant::of_month(last + 1))
 }
 
 impl WriteTx {
@@ -66,7 +64,7 @@ impl WriteTx {
         let rows = Rows {
             table: "cost_month",
             count: 1,
-            columns: vec![("month", int((month - FIRST_MONTH).into())), ("closed_at", int(at.0)), ("closed_by", told_by(by))],
+            columns: vec![("month", int(month.into())), ("closed_at", int(at.0)), ("closed_by", told_by(by))],
         };
         self.insert(&rows, "").await.map(|_| ())
     }
@@ -191,7 +189,7 @@ impl Snapshot {
     /// [`StoreError::Read`] from the database.
     pub async fn cost_month(&self, month: i32) -> Result<Option<(Instant, String)>, StoreError> {
         let sql = "SELECT closed_at, closed_by FROM cost_month WHERE month = ?";
-        let rows = self.rows(sql, vec![(month - FIRST_MONTH).into()]).await?;
+        let rows = self.rows(sql, vec![month.into()]).await?;
         let read = |row: &QueryResult| Ok((Instant(row.try_get_by_index(0)?), row.try_get_by_index(1)?));
         rows.first().map(read).transpose().map_err(StoreError::read)
     }
