@@ -34,8 +34,8 @@ use crate::cell::plan::Coarseness;
 use crate::ingest::limit::NAME_CHARS_MAX;
 use crate::store::{NameDimension, StoreError};
 
-/// Rows of all levels that one report may have.
-pub const REPORT_ROWS_MAX: usize = 200_000;
+/// Rows of all levels that one report may have: each is some 25 amounts of an answer. Files have them all.
+pub const REPORT_ROWS_MAX: usize = 20_000;
 /// Names that one filter may list.
 pub const FILTER_NAMES_MAX: usize = 1_000;
 
