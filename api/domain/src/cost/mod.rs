@@ -1,7 +1,7 @@
 //! What everything costs, to the nano-unit: prices, the bill of machine-hours and its parts, storage, transfer, value.
 //!
-//! `card` (what a person enters), `rate` (which price holds), `price` (one machine-hour), `split` (shares of a part), `figures`, `value`
-//! (what is worth its cost) and `meter` (the hour that is running) are pure; `entering` keeps prices, `prices` knows those of a snapshot;
+//! `card` (what a person enters), `rate` (which price holds), `price` (one machine-hour), `split` (shares of a part), `figures` and
+//! `value` (what is worth its cost) are pure; `entering` keeps prices, `prices` knows those of a snapshot;
 //! the timeline worker keeps what `price` gives; `gather` reads it, `question` answers, `execution`, `load` and `roi` do so for single
 //! executions, for loads, and for cost beside value. `forecast` goes on from there with what `projection` says (pure); `recommendation`,
 //! `load_evidence` and `rightsize` say what would save money (pure) by what `evidence` reads; `subject` writes what that is about as
@@ -21,7 +21,6 @@ pub mod forecast;
 pub mod gather;
 pub mod load;
 pub mod load_evidence;
-pub mod meter;
 pub mod price;
 pub mod prices;
 pub mod projection;

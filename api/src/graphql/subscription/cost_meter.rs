@@ -5,10 +5,9 @@ use futures_util::stream::{Stream, StreamExt as _};
 use plimsoll_domain::breakdown::dimension::Dimension;
 use plimsoll_domain::breakdown::executions::{Breakdown, Reader, Reading, check};
 use plimsoll_domain::cost::figures::CostSums;
-use plimsoll_domain::cost::meter::hour_of;
 use plimsoll_domain::cost::question::{CostFilter, CostOrder, CostQuestion, IdleView};
 use plimsoll_domain::live::trailing::{Answered, Trailing};
-use plimsoll_entity::value::time::Instant;
+use plimsoll_entity::value::time::Window;
 
 use super::interval_us;
 use super::live::Live;
@@ -38,7 +37,7 @@ impl CostSubscription {
         guard::demand(ctx, "Subscription.costMeter")?;
         let question = Question { by: dimensions(by), interval_us: interval_us(interval_ms)?, limit: rows_limit(limit)? };
         // So that what cannot be asked is told before anything waits.
-        check(hour_of(Instant(0)), &question.by, question.limit).map_err(of_breakdown)?;
+        check(Window::of_hour(0), &question.by, question.limit).map_err(of_breakdown)?;
         let (reader, live, currency) = (ctx.data::<Reader>()?.clone(), ctx.data::<Live>()?.clone(), Currency::of(ctx)?);
         Ok(watch(reader, live, question).map(move |bill| bill.map(|bill| CostBreakdown::of(bill, currency.clone()))))
     }
@@ -63,7 +62,7 @@ impl Watched for Question {
 
     async fn look(self, reader: &Reader, reading: &Reading, heard: u64) -> Result<Looked<Self::Figures>> {
         let as_of = reading.snapshot.as_of;
-        let asked = CostQuestion { window: hour_of(as_of), by: self.by, limit: self.limit, idle: IdleView::Caused };
+        let asked = CostQuestion { window: Window::of_hour(as_of.hour()), by: self.by, limit: self.limit, idle: IdleView::Caused };
         let bill = reader.cost_breakdown(reading, &asked, &CostFilter::default(), CostOrder::Total).await.map_err(of_breakdown)?;
         let commit_number = reading.snapshot.commit_number().await.map_err(of_store)?;
         // Whatever is held costs more with every instant, without a commit; so does what was told to be held from an instant ahead.
