@@ -14,6 +14,7 @@ const TD_01: &str = include_str!("../operations/td-01-real-time-execution-metric
 const ADMIN_02: &str = include_str!("../operations/admin-02-real-time-utilization.graphql");
 const JOBS: &str = "subscription Jobs($after: String) { jobUpdates(after: $after) { cursor node { key state } } }";
 const ALERTS: &str = "subscription Alerts($after: String) { alertUpdates(after: $after) { cursor node { subject state } } }";
+const METER: &str = "subscription { costMeter(by: [VM], intervalMs: 250) { rows { key { vm { name } } cost { total { amount } } } total { total { amount } } } }";
 const EXECUTIONS: &str = "plimsoll_subscription_executions";
 /// A second in microseconds.
 const S: i64 = 1_000_000;
@@ -113,6 +114,39 @@ async fn real_time_utilization_is_the_same_for_all_and_late_comers_have_it_at_on
             assert_eq!(listener.data().await["vmUtilization"][0]["cpuRatio"], 0.5);
         }
         assert_eq!(server.metric("plimsoll_live_looks_total{field=\"vmUtilization\"}").await, looks, "nobody looked again");
+    })
+    .await;
+}
+
+/// Machines of the meter that cost something.
+fn machines(meter: &Value) -> usize {
+    meter["rows"].as_array().unwrap().iter().filter(|row| row["cost"]["total"]["amount"] != "0.00").count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bill_that_runs_is_the_same_for_all_and_grows() {
+    on_both_buses("sharing_meter", async |server| {
+        let create = "mutation($input: RateCardInput!) { rateCardCreate(input: $input) { rateCard { id } userErrors { code } } }";
+        let rate = json!({ "instanceType": "gpu", "hourly": "3600" });
+        let input = json!({ "currency": "USD", "effectiveFrom": "2026-01-01T00:00:00Z", "instanceRates": [rate] });
+        let (_, answer) = server.ask(&["FINANCIAL_DIRECTOR"], create, json!({ "input": input })).await;
+        assert_eq!(answer["data"]["rateCardCreate"]["userErrors"], json!([]), "{answer}");
+        let runs = |vm: &str| {
+            json!({ "type": "vmState", "id": TimeOrderedIds.next_id(), "vm": vm, "at": in_us(-S), "state": "RUNNING", "instanceType": "gpu" })
+        };
+        ingest(server, runs("a")).await;
+        let mut listeners = Listener::both(server, "FINANCIAL_DIRECTOR", METER, &json!({})).await;
+        for listener in &mut listeners {
+            listener.until("costMeter", |meter| machines(meter) == 1).await;
+        }
+        ingest(server, runs("b")).await;
+        let amount = |meter: &Value| meter["total"]["total"]["amount"].as_str().unwrap().parse::<f64>().unwrap();
+        for listener in &mut listeners {
+            let before = amount(&listener.until("costMeter", |meter| machines(meter) == 2).await);
+            // What is held costs more with every look, whatever comes.
+            listener.until("costMeter", |meter| amount(meter) > before).await;
+        }
+        assert_eq!(server.metric(EXECUTIONS).await, 1.0);
     })
     .await;
 }
