@@ -2,7 +2,9 @@
 //!
 //! Who may import whom: `{concurrency, comparison, popularity, utilization, watch, cost} -> breakdown`; `ingest -> live::bus`; `live -> store`;
 //! `{ingest, breakdown, machine, storage} -> timeline -> cell -> store -> entity`; pure files import only
-//! `plimsoll_entity::value` and each other. One way back: `breakdown::loads` asks `cost::load` what its loads cost.
+//! `plimsoll_entity::value` and each other. Ways back: `breakdown::loads` asks `cost::load` what its loads cost; whoever builds
+//! machine-hours (`timeline::{rebuild, worker}`, `breakdown::timelines`) prices them by `cost::{price, rate, prices, facts}`, all but
+//! `prices` pure; `store::prices` keeps the rows of `cost::card`.
 
 pub mod breakdown;
 pub mod catalog;
