@@ -196,6 +196,33 @@ pub struct ChargeTexts {
     pub storage_location: Text,
 }
 
+/// Texts of a charge, in the order of the files.
+pub const TEXTS: usize = 15;
+
+impl ChargeTexts {
+    /// The texts in the order of the files.
+    #[must_use]
+    pub const fn columns(&self) -> [&Text; TEXTS] {
+        [
+            &self.service_type,
+            &self.department,
+            &self.project,
+            &self.user,
+            &self.application,
+            &self.model,
+            &self.model_version,
+            &self.checkpoints,
+            &self.combination,
+            &self.vm,
+            &self.instance_type,
+            &self.region,
+            &self.provider,
+            &self.storage_type,
+            &self.storage_location,
+        ]
+    }
+}
+
 /// The texts of some keys.
 ///
 /// # Errors

@@ -123,23 +123,7 @@ impl<W: Write> CsvFile<W> {
         let text = |text: &Text| text.as_deref().map_or_else(String::new, |text| cell(text).into_owned());
         self.writer.write_field(record)?;
         self.writer.write_field(&self.month)?;
-        for known in [
-            &texts.service_type,
-            &texts.department,
-            &texts.project,
-            &texts.user,
-            &texts.application,
-            &texts.model,
-            &texts.model_version,
-            &texts.checkpoints,
-            &texts.combination,
-            &texts.vm,
-            &texts.instance_type,
-            &texts.region,
-            &texts.provider,
-            &texts.storage_type,
-            &texts.storage_location,
-        ] {
+        for known in texts.columns() {
             self.writer.write_field(text(known))?;
         }
         self.writer.write_field(&self.currency)?;

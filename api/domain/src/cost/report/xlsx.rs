@@ -12,7 +12,7 @@ use plimsoll_entity::value::money::decimal;
 use rust_xlsxwriter::utility::row_col_to_cell;
 use rust_xlsxwriter::{Chart, ChartType, Format, Formula, Workbook, Worksheet, XlsxError};
 
-use super::charge::{ChargeKey, ChargeTexts, Text};
+use super::charge::{ChargeKey, ChargeTexts, TEXTS, Text};
 use super::export::CorrectionTexts;
 use crate::cost::figures::CostSums;
 
@@ -28,7 +28,7 @@ const CHART_DEPARTMENTS_MAX: u32 = 20;
 const HEAD_ROW: u32 = 2;
 
 /// Columns of text on a sheet of charges.
-const TEXT_COLUMNS: [&str; 15] = [
+const TEXT_COLUMNS: [&str; TEXTS] = [
     "Service type",
     "Department",
     "Project",
@@ -181,24 +181,7 @@ impl XlsxFile {
         sheet.rows += 1;
         let row = HEAD_ROW + sheet.rows;
         let worksheet = self.workbook.worksheet_from_index(sheet.place)?;
-        let columns = [
-            &texts.service_type,
-            &texts.department,
-            &texts.project,
-            &texts.user,
-            &texts.application,
-            &texts.model,
-            &texts.model_version,
-            &texts.checkpoints,
-            &texts.combination,
-            &texts.vm,
-            &texts.instance_type,
-            &texts.region,
-            &texts.provider,
-            &texts.storage_type,
-            &texts.storage_location,
-        ];
-        write_charge(worksheet, row, columns, sums, &self.money)
+        write_charge(worksheet, row, texts.columns(), sums, &self.money)
     }
 
     /// Writes totals, summary and corrections, and the whole to a file; what charges and corrections come to.
