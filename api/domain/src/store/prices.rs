@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn months_are_closed_to_their_end() {
         assert_eq!(open_from(None), Instant(0));
-        assert_eq!(open_from(Some(0)).to_rfc3339(), "1970-02-01T00:00:00Z");
-        assert_eq!(open_from(Some(56 * 12 + 11)).to_rfc3339(), "2027-01-01T00:00:00Z");
+        assert_eq!(open_from(Some(1970 * 12)).to_rfc3339(), "1970-02-01T00:00:00Z");
+        assert_eq!(open_from(Some(2026 * 12 + 11)).to_rfc3339(), "2027-01-01T00:00:00Z");
     }
 }
