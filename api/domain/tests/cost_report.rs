@@ -11,16 +11,21 @@ mod random;
 #[path = "cost_report/world.rs"]
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 
 use plimsoll_domain::breakdown::dimension::Dimension;
+use plimsoll_domain::breakdown::filter::Filter;
+use plimsoll_domain::breakdown::loads::{LoadOrder, LoadQuestion};
 use plimsoll_domain::cost::close::CloseFault;
 use plimsoll_domain::cost::figures::CostSums;
+use plimsoll_domain::cost::load::LoadCostSums;
 use plimsoll_domain::cost::question::{CostFilter, CostOrder, CostQuestion, IdleView};
 use plimsoll_domain::cost::report::export::{ExportFormat, export};
 use plimsoll_domain::cost::report::{ReportQuestion, State, month};
+use plimsoll_entity::value::time::{HOUR_US, Instant, MINUTE_US, Window};
+use uuid::Uuid;
 
 use database::Database;
 use random::Random;
@@ -167,8 +172,11 @@ async fn case(database: &Database, seed: u64) {
     let next = month::parse(JULY).unwrap();
     assert_eq!(world.close(SEPTEMBER).await, Some(CloseFault::NotNext(next)));
     let july = world.report(JULY).await;
+    let singles_before = singles(&world, JULY).await;
     assert_eq!(world.close(JULY).await, None);
     assert_eq!(world.close(JULY).await, Some(CloseFault::Closed));
+    let singles_of_july = singles(&world, JULY).await;
+    assert_eq!(singles_of_july, singles_before, "closing changed what single executions or loads cost");
     assert!(matches!(&world.report(JULY).await.report.state, State::Closed(Some(closing)) if closing.by == "somebody"));
 
     // Late for July: nothing of it changes, whether the worker has seen it or not.
@@ -176,7 +184,9 @@ async fn case(database: &Database, seed: u64) {
     let unseen = world.report(AUGUST).await;
     assert!(world.report(OCTOBER).await.corrections.is_empty(), "only the first open month has corrections");
     same(&world.report(JULY).await, &july);
+    assert_eq!(singles(&world, JULY).await, singles_of_july, "late data changed what single executions or loads cost");
     world.work().await;
+    assert_eq!(singles(&world, JULY).await, singles_of_july);
     let august = world.report(AUGUST).await;
     assert_eq!(unseen.corrections, august.corrections, "the answer depends on how far the worker has come");
     same(&unseen, &august);
@@ -220,6 +230,7 @@ async fn case(database: &Database, seed: u64) {
     assert_eq!(world.close(SEPTEMBER).await, None);
     assert_eq!(world.report(SEPTEMBER).await.corrections, september.corrections);
     assert!(world.report(OCTOBER).await.corrections.is_empty());
+    single_executions_add_up(&world).await;
     if let Some(folder) = std::env::var_os("PLIMSOLL_TEST_EXPORTS") {
         for format in ExportFormat::ALL {
             let file = File::create(std::path::Path::new(&folder).join(format!("{seed}-{}", format.file_name()))).unwrap();
@@ -228,6 +239,41 @@ async fn case(database: &Database, seed: u64) {
     }
     world.store.close().await;
     database.remove().await;
+}
+
+/// What each execution costs that lies within a month, and the loads of windows at its end that cut hours.
+async fn singles(world: &World, of: &str) -> (BTreeMap<Uuid, i128>, Vec<Option<LoadCostSums>>) {
+    let reader = world.reader();
+    let reading = reader.begin().await.unwrap();
+    let Window { start, end } = month::window(month::parse(of).unwrap());
+    let mut costs = BTreeMap::new();
+    for (id, window) in world.executions() {
+        if start <= window.start && window.end <= end {
+            costs.extend(reader.execution_cost_list(&reading, &[id]).await.unwrap());
+        }
+    }
+    let mut loads = Vec::new();
+    for hours in (0..42).step_by(6) {
+        let window =
+            Window { start: Instant(end.0 - (hours + 6) * HOUR_US - 7_777), end: Instant(end.0 - hours * HOUR_US - 7 * MINUTE_US) };
+        let asked = LoadQuestion { window, by: Vec::new(), limit: 1, parts: BTreeSet::new(), with_cost: true };
+        let answer = reader.load_breakdown(&reading, &asked, &Filter::default(), LoadOrder::Loads).await.unwrap();
+        loads.push(answer.total.cost);
+    }
+    (costs, loads)
+}
+
+/// The costs of all executions are the productive part of all months, closed or not.
+async fn single_executions_add_up(world: &World) {
+    let reader = world.reader();
+    let reading = reader.begin().await.unwrap();
+    let ids: Vec<Uuid> = world.executions().into_iter().map(|(id, _)| id).collect();
+    let costs = reader.execution_cost_list(&reading, &ids).await.unwrap();
+    let mut productive = 0;
+    for month in MONTHS {
+        productive += world.report(month).await.report.total.productive();
+    }
+    assert_eq!(costs.values().sum::<i128>(), productive);
 }
 
 /// Everything is used by everything, whatever came after the month was closed.

@@ -2,6 +2,7 @@
 
 use plimsoll_entity::value::time::Instant;
 
+use super::single::ExecutionCosts;
 use crate::cell::column::Column;
 use crate::cell::fact::Fact;
 use crate::cell::part::{Key, Part};
@@ -48,6 +49,8 @@ pub struct CostHour {
     pub runs: Vec<CostRunFact>,
     /// Loads.
     pub loads: Vec<LoadCostFact>,
+    /// What single executions cost.
+    pub executions: ExecutionCosts,
 }
 
 fn add(parts: &[Part], amounts: &[i128], part: Part, column: &mut Column, row: usize) {

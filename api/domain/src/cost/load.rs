@@ -22,7 +22,7 @@ use crate::cell::column::Column;
 use crate::cell::part::{Family, Part};
 use crate::cell::plan::{Breaks, DAY_HOURS};
 use crate::store::{DerivedKind, Grain, HOURS_PER_READ, LoadFact, StoreError};
-use crate::timeline::carry::block_of;
+use crate::timeline::carry::{block_of, loads_of};
 
 /// What loads cost. Amounts in nano-units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,13 +112,29 @@ pub(crate) async fn load_costs(
     let combinations = ById::new();
     let pricing = Pricing { prices: &prices, combinations: &combinations, spreads: false };
     let facts = buckets.facts.iter().flat_map(|(window, tile)| window.tiles(Step::Hour).into_iter().map(|hour| (hour, *tile)));
-    for (hour, tile) in Vec::from_iter(facts) {
-        let loads: Vec<LoadFact> = reading.snapshot.load_stream(hour).await?.try_collect().await?;
-        let facts: Vec<LoadCostFact> = loads.iter().map(|load| pricing.load(&timelines.machine(load.vm_id), load)).collect();
+    let closed_until = reading.snapshot.closed_until().await?;
+    for (clip, tile) in Vec::from_iter(facts) {
+        let facts = if clip.start < closed_until {
+            kept_loads(reading, clip).await?
+        } else {
+            let loads: Vec<LoadFact> = reading.snapshot.load_stream(clip).await?.try_collect().await?;
+            loads.iter().map(|load| pricing.load(&timelines.machine(load.vm_id), load)).collect()
+        };
         gathered.add_facts(reading.sources(), &costs, &facts, tile).await?;
     }
     gathered.grow()?;
     Ok(sums(gathered))
+}
+
+/// What loads cost that finished in a part of an hour of a closed month, as it was when that was closed.
+async fn kept_loads(reading: &Reading, clip: Window) -> Result<Vec<LoadCostFact>, StoreError> {
+    let hour = clip.start.hour();
+    let mut loads = Vec::new();
+    for (_, _, block) in reading.snapshot.cost_hour_list(hour, hour + 1).await? {
+        loads.extend(loads_of(&block, Window::of_hour(hour).start)?);
+    }
+    loads.retain(|load| clip.contains(load.at));
+    Ok(loads)
 }
 
 /// The sums of each atom that has any.

@@ -30,6 +30,7 @@ pub mod recommendation;
 pub mod report;
 pub mod rightsize;
 pub mod roi;
+pub mod single;
 pub mod split;
 pub mod storage;
 pub mod subject;

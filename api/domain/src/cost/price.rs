@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::facts::{CostFact, CostHour, CostRunFact, LoadCostFact};
 use super::rate::Prices;
+use super::single::ExecutionCosts;
 use super::split::{GIB, GpuShare, even, spread};
 use crate::catalog::{ById, Combination};
 use crate::cell::fact::Fact as _;
@@ -88,13 +89,22 @@ impl Pricing<'_> {
         for stretch in stretches.iter().filter(|stretch| stretch.rate.is_none()) {
             amounts.add_unpriced(hour.machine.vm_id, stretch);
         }
-        amounts.add_bill(hour.machine.vm_id, &bill(&hour.machine, &stretches));
+        let bill = bill(&hour.machine, &stretches);
+        amounts.add_bill(hour.machine.vm_id, &bill);
         amounts.add_time(&hour.machine, hour.timeline);
         let priced: Vec<Window> = stretches.iter().filter(|stretch| stretch.rate.is_some()).map(|stretch| stretch.window).collect();
+        let mut executions = execution_costs(&bill);
         let finished = hour.parts.finished.iter().map(|at| &hour.parts.holders[*at]);
-        let runs = finished.map(|holder| self.run(hour, holder, &priced, &mut amounts)).collect();
+        let mut runs = Vec::with_capacity(hour.parts.finished.len());
+        for holder in finished {
+            let is_costed = self.is_costed(hour, holder, &priced);
+            if is_costed {
+                executions.entry(holder.id).or_default();
+            }
+            runs.push(run(hour, holder, is_costed, &mut amounts));
+        }
         let loads = hour.loads.iter().map(|load| self.load(&hour.machine, load)).collect();
-        CostHour { costs: amounts.facts(), runs, loads }
+        CostHour { costs: amounts.facts(), runs, loads, executions }
     }
 
     /// The parts of the bill of an hour.
@@ -114,7 +124,7 @@ impl Pricing<'_> {
                 CostRunFact { at, key: holder.key, counts: [1, 0, i128::from(valued)] }
             })
             .collect();
-        CostHour { costs: amounts.facts(), runs, loads: Vec::new() }
+        CostHour { costs: amounts.facts(), runs, ..CostHour::default() }
     }
 
     /// The hour in stretches of one rate.
@@ -150,14 +160,6 @@ impl Pricing<'_> {
             }
         }
         rates
-    }
-
-    /// Counts an execution that finished in the hour, and what it was worth.
-    fn run(&self, hour: &Unpriced<'_>, holder: &Holder, priced: &[Window], amounts: &mut Amounts<'_>) -> CostRunFact {
-        let key = placed(holder.key, hour.machine.fleet.place_at(hour.machine.vm_id, holder.finished_at));
-        let costed = self.is_costed(hour, holder, priced);
-        let valued = amounts.add_value(holder, key);
-        CostRunFact { at: hour.hour.start, key, counts: [1, i128::from(costed), i128::from(valued)] }
     }
 
     /// Whether its machine was held and priced at some instant of it; at its start, if it has no length.
@@ -222,6 +224,25 @@ fn sweep_apart(hour: &Unpriced<'_>, piece: &Piece, rates: Vec<(Window, Option<i6
         let swept = sweep(&segment, &hour.parts.holders, &mut causes);
         stretches.push(stretch(&hour.machine, &segment, window, rate, Cow::Owned(swept)));
     }
+}
+
+/// Counts an execution that finished in the hour, and what it was worth.
+fn run(hour: &Unpriced<'_>, holder: &Holder, is_costed: bool, amounts: &mut Amounts<'_>) -> CostRunFact {
+    let key = placed(holder.key, hour.machine.fleet.place_at(hour.machine.vm_id, holder.finished_at));
+    let is_valued = amounts.add_value(holder, key);
+    CostRunFact { at: hour.hour.start, key, counts: [1, i128::from(is_costed), i128::from(is_valued)] }
+}
+
+/// The productive parts of a bill, by execution.
+#[must_use]
+pub fn execution_costs(parts: &[BillPart]) -> ExecutionCosts {
+    let mut costs = ExecutionCosts::new();
+    for part in parts.iter().filter(|part| phase_column(part.phase).is_some()) {
+        if let Some(owner) = part.owner {
+            *costs.entry(owner).or_default() += part.amount;
+        }
+    }
+    costs
 }
 
 /// The key with the columns of a place.

@@ -28,6 +28,16 @@ impl Snapshot {
         rows.iter().map(|row| cost_block(row).map_err(StoreError::read)).collect()
     }
 
+    /// Costs of one hour of a machine; none: it has not been made.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] from the database.
+    pub async fn cost_hour(&self, vm_id: u32, hour: i32) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = "SELECT block FROM cost_hour WHERE hour = ? AND vm_id = ?";
+        let rows = self.rows(sql, vec![hour.into(), (vm_id as i32).into()]).await?;
+        rows.first().map(|row| row.try_get_by_index(0).map_err(StoreError::read)).transpose()
+    }
+
     /// What the hours `from..to` of closed months would cost, where something has come late.
     ///
     /// # Errors

@@ -12,8 +12,12 @@ use super::hour::{Carry, HourFacts, Run, Started};
 use super::sweep::{Cause, Holder};
 use crate::cell::delta::delta_blocks;
 use crate::cell::part::{EXECUTION_KEY_WIDTH, Family, KEY_WIDTH, Key};
-use crate::cost::facts::CostHour;
+use crate::cost::facts::{CostHour, LoadCostFact};
+use crate::cost::single::{ExecutionCosts, decode_executions, decode_loads, encode_executions, encode_loads};
 
+/// Codes of what is kept of executions and loads one by one, beside those of families. They stand in the database.
+const EXECUTIONS_CODE: u64 = 1_000;
+const LOADS_CODE: u64 = 1_001;
 /// Things of one kind in a carry at most: guards against a damaged length.
 const ENTRIES_MAX: u64 = 1 << 24;
 
@@ -24,24 +28,30 @@ pub fn pack_hour(facts: &HourFacts) -> Vec<u8> {
     blocks.extend(delta_blocks(&[Family::Transition], &facts.transitions));
     blocks.extend(delta_blocks(&[Family::OwnedSample], &facts.samples));
     blocks.extend(delta_blocks(&[Family::MachineTime], &facts.time));
-    in_a_row(&blocks)
+    in_a_row(blocks.iter().map(of_family))
 }
 
-/// The blocks of what an hour costs, one a family, in a row.
+/// The blocks of what an hour costs, one a family, in a row, and what its executions and loads cost one by one.
 #[must_use]
 pub fn pack_costs(costs: &CostHour) -> Vec<u8> {
     let mut blocks = delta_blocks(&[Family::Cost], &costs.costs);
     blocks.extend(delta_blocks(&[Family::CostRun], &costs.runs));
     blocks.extend(delta_blocks(&[Family::LoadCost], &costs.loads));
-    in_a_row(&blocks)
+    let (executions, loads) = (encode_executions(&costs.executions), encode_loads(&costs.loads));
+    let singles = [(EXECUTIONS_CODE, &executions[..]), (LOADS_CODE, &loads[..])];
+    in_a_row(blocks.iter().map(of_family).chain(singles.into_iter().filter(|(_, bytes)| !bytes.is_empty())))
 }
 
-fn in_a_row(blocks: &[(Family, i32, Vec<u8>)]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(blocks.iter().map(|(_, _, block)| block.len() + 6).sum());
-    for (family, _, block) in blocks {
-        put_u64(&mut out, family.code() as u64);
-        put_u64(&mut out, block.len() as u64);
-        out.extend_from_slice(block);
+fn of_family((family, _, block): &(Family, i32, Vec<u8>)) -> (u64, &[u8]) {
+    (family.code() as u64, block)
+}
+
+fn in_a_row<'a>(sections: impl Iterator<Item = (u64, &'a [u8])>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (code, bytes) in sections {
+        put_u64(&mut out, code);
+        put_u64(&mut out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
     }
     out
 }
@@ -51,12 +61,32 @@ fn in_a_row(blocks: &[(Family, i32, Vec<u8>)]) -> Vec<u8> {
 /// # Errors
 /// [`Truncated`] when the bytes are damaged.
 pub fn block_of(family: Family, bytes: &[u8]) -> Result<Option<&[u8]>, Truncated> {
+    section_of(family.code() as u64, bytes)
+}
+
+/// What executions cost one by one in an hour of costs.
+///
+/// # Errors
+/// [`Truncated`] when the bytes are damaged.
+pub fn executions_of(bytes: &[u8]) -> Result<ExecutionCosts, Truncated> {
+    section_of(EXECUTIONS_CODE, bytes)?.map_or(Ok(ExecutionCosts::new()), decode_executions)
+}
+
+/// What loads cost one by one in an hour of costs that begins at `hour`.
+///
+/// # Errors
+/// [`Truncated`] when the bytes are damaged.
+pub fn loads_of(bytes: &[u8], hour: Instant) -> Result<Vec<LoadCostFact>, Truncated> {
+    section_of(LOADS_CODE, bytes)?.map_or(Ok(Vec::new()), |bytes| decode_loads(bytes, hour))
+}
+
+fn section_of(wanted: u64, bytes: &[u8]) -> Result<Option<&[u8]>, Truncated> {
     let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
         let code = reader.u64()?;
         let length = usize::try_from(reader.u64()?).map_err(|_| Truncated)?;
         let block = reader.take(length)?;
-        if code == family.code() as u64 {
+        if code == wanted {
             return Ok(Some(block));
         }
     }

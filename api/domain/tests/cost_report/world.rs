@@ -1,7 +1,7 @@
 //! A fleet that costs something over three months, and what a report tells of it, by names.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use plimsoll_domain::breakdown::executions::{Reader, Reading};
 use plimsoll_domain::clock::{Clock as _, FixedClock};
@@ -16,7 +16,7 @@ use plimsoll_domain::ingest::writer::{Writer, WriterHandle};
 use plimsoll_domain::store::Store;
 use plimsoll_domain::timeline::worker::TimelineWorker;
 use plimsoll_entity::value::label::StorageType;
-use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US};
+use plimsoll_entity::value::time::{DAY_US, HOUR_US, Instant, MINUTE_US, Window};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -79,9 +79,12 @@ pub fn events(random: &mut Random) -> Vec<Value> {
                 }
                 events.push(event);
             }
-            let loaded = random.between(began, gone - MINUTE_US);
-            events.push(json!({"type": "checkpointLoad", "id": next_id(), "model": "sdxl", "modelVersion": "1", "vm": vm, "cacheHit": false,
-                "storageType": "OBJECT_STORE", "bytes": random.between(1, 1 << 36), "startedAt": text(loaded), "finishedAt": text(loaded + MINUTE_US)}));
+            for _ in 0..random.between(1, 6) {
+                let loaded = random.between(began, gone - MINUTE_US);
+                events.push(json!({"type": "checkpointLoad", "id": next_id(), "model": "sdxl", "modelVersion": "1", "vm": vm,
+                    "cacheHit": false, "storageType": "OBJECT_STORE", "bytes": random.between(1, 1 << 36), "startedAt": text(loaded),
+                    "finishedAt": text(loaded + MINUTE_US)}));
+            }
         }
     }
     for _ in 0..6 {
@@ -96,6 +99,7 @@ pub struct World {
     clock: Arc<FixedClock>,
     writer: WriterHandle,
     worker: TimelineWorker,
+    executions: Mutex<Vec<(Uuid, Window)>>,
 }
 
 impl World {
@@ -104,7 +108,8 @@ impl World {
         let store = database.open(Arc::clone(&clock) as _).await;
         let (writer, handle) = Writer::new(store.clone());
         tokio::spawn(writer.run());
-        let world = Self { worker: TimelineWorker::new(store.clone(), id(u64::MAX)), store, clock, writer: handle };
+        let world =
+            Self { worker: TimelineWorker::new(store.clone(), id(u64::MAX)), store, clock, writer: handle, executions: Mutex::default() };
         let place = |location: Option<&str>, per_gib| PlaceEntry {
             storage_type: StorageType::ObjectStore,
             location: location.map(str::to_owned),
@@ -134,6 +139,17 @@ impl World {
         let read = |(line, event): (u32, &Value)| (line, read_line(event.to_string().as_bytes(), &context).unwrap().event);
         let written = self.writer.write((1..).zip(events).map(read).collect(), 0).await.unwrap();
         assert_eq!(written.accepted, events.len() as u64, "{written:?}");
+        let of = |event: &Value, field: &str| event[field].as_str().unwrap().to_owned();
+        let executions = events.iter().filter(|event| event["type"] == "execution");
+        let windows = executions.map(|event| {
+            (of(event, "id").parse().unwrap(), Window { start: at(&of(event, "startedAt")), end: at(&of(event, "finishedAt")) })
+        });
+        self.executions.lock().unwrap().extend(windows);
+    }
+
+    /// Every execution that has been sent.
+    pub fn executions(&self) -> Vec<(Uuid, Window)> {
+        self.executions.lock().unwrap().clone()
     }
 
     /// The worker, until nothing is left to do.
