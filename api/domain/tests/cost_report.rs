@@ -253,9 +253,9 @@ async fn singles(world: &World, of: &str) -> (BTreeMap<Uuid, i128>, Vec<Option<L
         }
     }
     let mut loads = Vec::new();
-    for hours in (0..42).step_by(6) {
-        let window =
-            Window { start: Instant(end.0 - (hours + 6) * HOUR_US - 7_777), end: Instant(end.0 - hours * HOUR_US - 7 * MINUTE_US) };
+    for hour in 1..=40 {
+        let hour = end.0 - hour * HOUR_US;
+        let window = Window { start: Instant(hour + 7_777), end: Instant(hour + 57 * MINUTE_US) };
         let asked = LoadQuestion { window, by: Vec::new(), limit: 1, parts: BTreeSet::new(), with_cost: true };
         let answer = reader.load_breakdown(&reading, &asked, &Filter::default(), LoadOrder::Loads).await.unwrap();
         loads.push(answer.total.cost);
