@@ -308,12 +308,12 @@ impl XlsxFile {
         sheet.write_string(row + 3, 0, "Corrections of closed months, beside the total")?;
         sheet.write_number_with_format(row + 3, 1, number(corrected), &self.money)?;
         sheet.write_string(row + 3, exact_column, decimal(corrected))?;
-        write_charts(sheet, count, row)
+        write_charts(sheet, count, row, total)
     }
 }
 
 /// A stack for each department, and what the total is made of; `total_row` is the row of the totals.
-fn write_charts(sheet: &mut Worksheet, departments: u32, total_row: u32) -> Result<(), XlsxError> {
+fn write_charts(sheet: &mut Worksheet, departments: u32, total_row: u32, total: &CostSums) -> Result<(), XlsxError> {
     let last = HEAD_ROW + departments.min(CHART_DEPARTMENTS_MAX);
     let mut stacked = Chart::new(ChartType::BarStacked);
     stacked.title().set_name("Cost by department");
@@ -328,10 +328,12 @@ fn write_charts(sheet: &mut Worksheet, departments: u32, total_row: u32) -> Resu
     sheet.insert_chart(total_row + 6, 0, &stacked)?;
     // The parts of a total stand apart from each other, so they are gathered for the pie.
     let first = total_row + 6;
+    let amounts = amounts(total);
     for (row, place) in (first..).zip(MAKE_UP) {
         sheet.write_string(row, 10, AMOUNTS[place])?;
         let cell = row_col_to_cell(total_row, place as u16 + 1);
-        sheet.write_formula(row, 11, Formula::new(format!("={cell}")))?;
+        let amount = decimal(rounded_nanos(amounts[place]));
+        sheet.write_formula(row, 11, Formula::new(format!("={cell}")).set_result(amount))?;
     }
     let end = first + MAKE_UP.len() as u32 - 1;
     let mut pie = Chart::new(ChartType::Pie);
