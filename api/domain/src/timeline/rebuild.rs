@@ -400,6 +400,8 @@ pub async fn rebuild(asked: Rebuild<'_>) -> Result<Rebuilt, StoreError> {
     // Whether the hour before hands on something else than it did.
     let mut follows = false;
     while let Some(hour) = next {
+        // An hour is reckoned in a millisecond or so, and many may follow each other without anything to wait for.
+        tokio::task::yield_now().await;
         if rebuilt.count == hours_max {
             rebuilt.rest = next;
             break;

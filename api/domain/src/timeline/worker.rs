@@ -6,10 +6,13 @@
 //! marked. Must not know: what the figures mean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plimsoll_entity::value::hours::Hours;
 use plimsoll_entity::value::time::{Instant, Window};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::carry::block_of;
@@ -34,6 +37,8 @@ pub const LEASE_US: i64 = crate::store::LEASE_US;
 const HOURS_PER_WRITE: usize = 250;
 /// Hours of what finished without a machine that one transaction replaces.
 const MACHINELESS_HOURS_PER_WRITE: usize = 24;
+/// Machines whose hours are built at the same time: one is read while another is reckoned.
+const MACHINES_AT_ONCE: usize = 2;
 /// Days of cells that one run makes, so that marks never wait for long.
 const DAYS_PER_RUN: u64 = 2;
 
@@ -42,13 +47,26 @@ const DAYS_PER_RUN: u64 = 2;
 pub struct TimelineWorker {
     store: Store,
     fleets: FleetCache,
-    prices: PricesCache,
-    catalog: Catalog,
+    sources: Arc<Sources>,
     holder: Uuid,
+    machines_at_once: usize,
     /// Machine-hours that one transaction replaces.
     hours_per_write: usize,
     /// Transactions after which a run is cut short.
     writes_per_run: usize,
+}
+
+/// What costs are made from, of all runs.
+#[derive(Debug, Default)]
+struct Sources {
+    prices: PricesCache,
+    catalog: Catalog,
+}
+
+impl Sources {
+    fn pricer<'a>(&'a self, prices: &'a Prices) -> Pricer<'a> {
+        Pricer { prices, catalog: &self.catalog, spreads: true }
+    }
 }
 
 /// What is due of one machine.
@@ -86,17 +104,19 @@ impl TimelineWorker {
         Self {
             store,
             fleets: FleetCache::default(),
-            prices: PricesCache::default(),
-            catalog: Catalog::default(),
+            sources: Arc::default(),
             holder,
+            machines_at_once: MACHINES_AT_ONCE,
             hours_per_write: HOURS_PER_WRITE,
             writes_per_run: usize::MAX,
         }
     }
 
-    /// The worker with small writes and runs that stop after some of them: for tests of what a stop leaves behind.
+    /// The worker with small writes, one machine after the other, and runs that stop after some of them: for tests of what a stop leaves
+    /// behind.
     #[must_use]
     pub const fn with_stops(mut self, hours_per_write: usize, writes_per_run: usize) -> Self {
+        self.machines_at_once = 1;
         (self.hours_per_write, self.writes_per_run) = (hours_per_write, writes_per_run);
         self
     }
@@ -111,7 +131,7 @@ impl TimelineWorker {
         };
         let snapshot = self.store.snapshot().await?;
         let fleet = self.fleets.fleet(&snapshot).await?;
-        let pending = Pending::of(&snapshot, &fleet, now).await?;
+        let pending = Arc::new(Pending::of(&snapshot, &fleet, now).await?);
         drop(snapshot);
         let mut progress = self.build_hours(lease, &fleet, &pending, now).await?;
         if !progress.is_cut {
@@ -140,81 +160,22 @@ impl TimelineWorker {
         }
     }
 
-    async fn build_hours(&self, lease: Lease, fleet: &Arc<Fleet>, pending: &Pending, now: Instant) -> Result<Progress, StoreError> {
-        let (mut progress, mut writes_left) = (Progress::default(), self.writes_per_run);
-        let nothing = Hours::default();
-        let machines: BTreeSet<u32> = pending.hours.keys().chain(pending.priced.keys()).copied().collect();
-        for vm in machines {
-            let of = |hours: &BTreeMap<u32, Hours>| hours.get(&vm).unwrap_or(&nothing).clone();
-            let due = Due { dirty: of(&pending.hours), priced: of(&pending.priced) };
-            let mut rest = Some(due).filter(|due| due.first().is_some_and(|first| first < now.hour()));
-            while let Some(due) = rest {
-                if writes_left == 0 {
-                    progress.is_cut = true;
-                    return Ok(progress);
-                }
-                writes_left -= 1;
-                let (built, left) = self.build_some(lease, pending.view(fleet, vm), &due, now).await?;
-                progress.hours += built;
-                rest = left;
-            }
-        }
-        Ok(progress)
-    }
-
-    /// Builds what is due of a machine, as much as one transaction writes; returns how many hours, and what is left.
-    async fn build_some(
-        &self,
-        lease: Lease,
-        machine: MachineView<'_>,
-        due: &Due,
-        now: Instant,
-    ) -> Result<(usize, Option<Due>), StoreError> {
-        // A snapshot of its own: a long run must not hold an old one.
-        let snapshot = self.store.snapshot().await?;
-        let prices = self.prices.prices(&snapshot).await?;
-        let (until, hours_max) = (now.hour(), self.hours_per_write);
-        let pricer = Some(self.pricer(&prices));
-        let Due { dirty, priced } = due;
-        let asked = Rebuild { snapshot: &snapshot, machine, jobs: &[], dirty, priced, pricer, until, now, hours_max };
-        let Rebuilt { hours, costs, count, rest } = rebuild(asked).await?;
-        drop(snapshot);
-        let days = |hours: &mut dyn Iterator<Item = &i32>| -> BTreeSet<i32> { hours.map(|hour| hour.div_euclid(DAY_HOURS)).collect() };
-        let (built_days, cost_days) = (days(&mut hours.keys()), days(&mut costs.keys()));
-        let mut tx = self.store.begin_write().await?;
-        tx.lease_extend(lease, self.store.clock().now(), LEASE_US).await?;
-        tx.machine_hour_replace(machine.vm_id, hours).await?;
-        tx.derived_day_drop(DerivedKind::Timeline, &built_days).await?;
-        self.put_costs(&mut tx, machine.vm_id, costs, &cost_days).await?;
-        if let Some(rest) = rest {
-            // Whoever goes on after a stop finds the hours before as they should be, and would not see that this one follows.
-            let mut marks = DirtyMarks::default();
-            marks.machine_hours(machine.vm_id, rest, rest);
-            tx.dirty_append(marks).await?;
-        }
-        tx.commit().await?;
-        let left = rest.map(|rest| {
-            let mut left = Due { dirty: dirty.from(rest), priced: priced.from(rest) };
-            left.dirty.insert(rest, rest);
-            left
-        });
-        Ok((count, left))
-    }
-
-    fn pricer<'a>(&'a self, prices: &'a Prices) -> Pricer<'a> {
-        Pricer { prices, catalog: &self.catalog, spreads: true }
-    }
-
-    async fn put_costs(&self, tx: &mut WriteTx, vm_id: u32, costs: BTreeMap<i32, Vec<u8>>, days: &BTreeSet<i32>) -> Result<(), StoreError> {
-        if costs.is_empty() {
-            return Ok(());
-        }
-        // No month is closed until this transaction has ended.
-        tx.prices_hold().await?;
-        let closed_until = tx.closed_until().await?.hour();
-        tx.cost_hour_replace(vm_id, costs, closed_until).await?;
-        let open: BTreeSet<i32> = days.iter().copied().filter(|day| (day + 1) * DAY_HOURS > closed_until).collect();
-        tx.derived_day_drop(DerivedKind::Cost, &open).await
+    async fn build_hours(&self, lease: Lease, fleet: &Arc<Fleet>, pending: &Arc<Pending>, now: Instant) -> Result<Progress, StoreError> {
+        let builder = Builder {
+            store: self.store.clone(),
+            sources: Arc::clone(&self.sources),
+            fleet: Arc::clone(fleet),
+            pending: Arc::clone(pending),
+            lease,
+            now,
+            hours_per_write: self.hours_per_write,
+            writes_left: Arc::new(AtomicUsize::new(self.writes_per_run)),
+        };
+        let mut building = JoinSet::new();
+        let built = build_machines(&builder, &mut building, self.machines_at_once).await;
+        // Whoever comes next must not find a machine that is still being written.
+        building.shutdown().await;
+        built
     }
 
     /// Counts what finished without a machine in closed hours; returns how many hours were counted.
@@ -222,16 +183,16 @@ impl TimelineWorker {
         let due: Vec<i32> = pending.machineless.stretches().flat_map(|(first, last)| first..=last.min(now.hour() - 1)).collect();
         for hours in due.chunks(MACHINELESS_HOURS_PER_WRITE) {
             let snapshot = self.store.snapshot().await?;
-            let prices = self.prices.prices(&snapshot).await?;
+            let prices = self.sources.prices.prices(&snapshot).await?;
             let mut costs = BTreeMap::new();
             for hour in hours {
-                costs.insert(*hour, self.pricer(&prices).machineless(&snapshot, *hour).await?);
+                costs.insert(*hour, self.sources.pricer(&prices).machineless(&snapshot, *hour).await?);
             }
             drop(snapshot);
             let days = hours.iter().map(|hour| hour.div_euclid(DAY_HOURS)).collect();
             let mut tx = self.store.begin_write().await?;
             tx.lease_extend(lease, self.store.clock().now(), LEASE_US).await?;
-            self.put_costs(&mut tx, 0, costs, &days).await?;
+            put_costs(&mut tx, 0, costs, &days).await?;
             tx.commit().await?;
         }
         Ok(due.len())
@@ -286,6 +247,116 @@ impl TimelineWorker {
         }
         Ok(count)
     }
+}
+
+/// What builds the hours of machines in one run.
+#[derive(Clone, Debug)]
+struct Builder {
+    store: Store,
+    sources: Arc<Sources>,
+    fleet: Arc<Fleet>,
+    pending: Arc<Pending>,
+    lease: Lease,
+    now: Instant,
+    hours_per_write: usize,
+    writes_left: Arc<AtomicUsize>,
+}
+
+impl Builder {
+    /// What is due of each machine.
+    fn due(&self) -> Vec<(u32, Due)> {
+        let nothing = Hours::default();
+        let pending = &self.pending;
+        let machines: BTreeSet<u32> = pending.hours.keys().chain(pending.priced.keys()).copied().collect();
+        let of = |hours: &BTreeMap<u32, Hours>, vm| hours.get(&vm).unwrap_or(&nothing).clone();
+        let due = machines.into_iter().map(|vm| (vm, Due { dirty: of(&pending.hours, vm), priced: of(&pending.priced, vm) }));
+        due.filter(|(_, due)| due.first().is_some_and(|first| first < self.now.hour())).collect()
+    }
+
+    /// Builds what is due of a machine, until the run is cut short.
+    async fn build(self, vm: u32, due: Due) -> Result<Progress, StoreError> {
+        let (mut progress, mut rest) = (Progress::default(), Some(due));
+        while let Some(due) = rest {
+            if self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
+                progress.is_cut = true;
+                break;
+            }
+            let (built, left) = self.build_some(self.pending.view(&self.fleet, vm), &due).await?;
+            progress.hours += built;
+            rest = left;
+        }
+        Ok(progress)
+    }
+
+    /// Builds what is due of a machine, as much as one transaction writes; returns how many hours, and what is left.
+    async fn build_some(&self, machine: MachineView<'_>, due: &Due) -> Result<(usize, Option<Due>), StoreError> {
+        // A snapshot of its own: a long run must not hold an old one.
+        let snapshot = self.store.snapshot().await?;
+        let prices = self.sources.prices.prices(&snapshot).await?;
+        let (now, until, hours_max) = (self.now, self.now.hour(), self.hours_per_write);
+        let pricer = Some(self.sources.pricer(&prices));
+        let Due { dirty, priced } = due;
+        let asked = Rebuild { snapshot: &snapshot, machine, jobs: &[], dirty, priced, pricer, until, now, hours_max };
+        let Rebuilt { hours, costs, count, rest } = rebuild(asked).await?;
+        drop(snapshot);
+        let days = |hours: &mut dyn Iterator<Item = &i32>| -> BTreeSet<i32> { hours.map(|hour| hour.div_euclid(DAY_HOURS)).collect() };
+        let (built_days, cost_days) = (days(&mut hours.keys()), days(&mut costs.keys()));
+        let mut tx = self.store.begin_write().await?;
+        tx.lease_extend(self.lease, self.store.clock().now(), LEASE_US).await?;
+        tx.machine_hour_replace(machine.vm_id, hours).await?;
+        tx.derived_day_drop(DerivedKind::Timeline, &built_days).await?;
+        put_costs(&mut tx, machine.vm_id, costs, &cost_days).await?;
+        if let Some(rest) = rest {
+            // Whoever goes on after a stop finds the hours before as they should be, and would not see that this one follows.
+            let mut marks = DirtyMarks::default();
+            marks.machine_hours(machine.vm_id, rest, rest);
+            tx.dirty_append(marks).await?;
+        }
+        tx.commit().await?;
+        let left = rest.map(|rest| {
+            let mut left = Due { dirty: dirty.from(rest), priced: priced.from(rest) };
+            left.dirty.insert(rest, rest);
+            left
+        });
+        Ok((count, left))
+    }
+}
+
+/// Builds what is due of every machine, some machines at a time. A machine is built by one task alone: each hour follows from the one before.
+async fn build_machines(
+    builder: &Builder,
+    building: &mut JoinSet<Result<Progress, StoreError>>,
+    at_once: usize,
+) -> Result<Progress, StoreError> {
+    let (mut progress, mut due) = (Progress::default(), builder.due().into_iter());
+    loop {
+        while building.len() < at_once
+            && !progress.is_cut
+            && let Some((vm, due)) = due.next()
+        {
+            building.spawn(builder.clone().build(vm, due));
+        }
+        let Some(built) = building.join_next().await else { return Ok(progress) };
+        let built = built.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // Nobody ends a task before it has been joined.
+            Err(_) => Err(StoreError::Contended),
+        })?;
+        progress.hours += built.hours;
+        progress.is_cut |= built.is_cut;
+    }
+}
+
+async fn put_costs(tx: &mut WriteTx, vm_id: u32, costs: BTreeMap<i32, Vec<u8>>, days: &BTreeSet<i32>) -> Result<(), StoreError> {
+    if costs.is_empty() {
+        return Ok(());
+    }
+    // No month is closed until this transaction has ended.
+    tx.prices_hold().await?;
+    let closed_until = tx.closed_until().await?.hour();
+    tx.cost_hour_replace(vm_id, costs, closed_until).await?;
+    let open: BTreeSet<i32> = days.iter().copied().filter(|day| (day + 1) * DAY_HOURS > closed_until).collect();
+    tx.derived_day_drop(DerivedKind::Cost, &open).await
 }
 
 /// The blocks of one family of the machine-hours of a day, unpacked.

@@ -14,6 +14,8 @@ use super::world::World;
 
 /// Workers at the same time.
 const RIVALS: usize = 4;
+/// Machine-hours of a write: more than any machine has.
+const MACHINE_HOURS_MAX: usize = 10_000;
 /// When the rival takes the lease over: it has run out.
 const LATER: Instant = Instant(COMPARED_AT.0 + LEASE_US);
 
@@ -39,7 +41,8 @@ pub async fn one_at_a_time(one: &Database, other: &Database, seed: u64) {
         let before = world.kept().await;
         let rival = world.worker().with_stops(1, 0);
         world.clock.steal(look, rival, LATER);
-        let mut worker = world.worker();
+        // One machine after the other, so that it is known what each look is for.
+        let mut worker = world.worker().with_stops(MACHINE_HOURS_MAX, usize::MAX);
         let ended = worker.run_once(COMPARED_AT).await;
         assert!(matches!(ended, Err(StoreError::Contended)), "look {look}: {ended:?}");
         let after = world.kept().await;

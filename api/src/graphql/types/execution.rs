@@ -151,7 +151,7 @@ impl Execution {
         bytes(self.0.gpu_memory_peak_bytes)
     }
 
-    /// Its share of the machine's bill: what its load, init and inference cost, without idle time. Null when no held machine with a rate carried it, and without the role.
+    /// Its share of the machine's bill: what its load, init and inference cost, without idle time. Null when no held machine with a rate carried it, when it came after its months were closed, and without the role.
     #[graphql(directive = guard::requires::apply(guard::required("Execution.cost")))]
     async fn cost(&self, ctx: &Context<'_>) -> Result<Option<Money>> {
         if !guard::allows(ctx, "Execution.cost") {
