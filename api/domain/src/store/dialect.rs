@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 use super::StoreError;
 
+/// Advisory lock of whoever makes partitions.
+const PARTITIONS_LOCK: i64 = 0x5041_5254_0000_0001;
 /// Connections that read, on either database.
 const READERS_MAX: u32 = 8;
 /// Connections that write on PostgreSQL (SQLite has one).
@@ -517,6 +519,8 @@ impl WriteTx {
     /// [`StoreError`] from the database.
     pub async fn ensure_partition(&mut self, table: &str, suffix: &str, start_us: i64, end_us: i64) -> Result<(), StoreError> {
         if let Self::Postgres(_) = self {
+            // Two that look at the same time both find none, and the later one is refused.
+            self.lock(PARTITIONS_LOCK).await?;
             let sql =
                 format!("CREATE TABLE IF NOT EXISTS {table}_{suffix} PARTITION OF {table} FOR VALUES FROM ({start_us}) TO ({end_us})");
             self.execute(&sql, &[]).await?;
