@@ -2,7 +2,8 @@
 //!
 //! `card` (what a person enters), `rate` (which price holds), `price` (one machine-hour), `split` (shares of a part), `figures` and
 //! `value` (what is worth its cost) are pure; `entering` keeps prices, `prices` knows those of a snapshot;
-//! the timeline worker keeps what `price` gives; `gather` reads it, `question` answers, `execution`, `load` and `roi` do so for single
+//! the timeline worker keeps what `price` gives; `single` writes down what executions and loads cost
+//! one by one (pure); `gather` reads it, `question` answers, `execution`, `load` and `roi` do so for single
 //! executions, for loads, and for cost beside value. `forecast` goes on from there with what `projection` says (pure); `recommendation`,
 //! `load_evidence` and `rightsize` say what would save money (pure) by what `evidence` reads; `subject` writes what that is about as
 //! conditions of filters. `report` charges a month to those who caused it, `close` freezes one, `correction` knows what came late for it. One sweep, one truth: the
