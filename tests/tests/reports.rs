@@ -185,8 +185,10 @@ fn workbook_totals(folder: &std::path::Path, workbook: &std::path::Path) {
     let profile = format!("-env:UserInstallation=file://{}/profile", folder.display());
     let arguments = ["--headless", &profile, "--convert-to", EVERY_SHEET, "--outdir", folder.to_str().unwrap(), workbook.to_str().unwrap()];
     match Command::new("soffice").args(arguments).output() {
-        Ok(done) if done.status.success() => {}
-        _ => return println!("skipped: the totals of the workbook in LibreOffice (soffice is not there)"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return println!("skipped: the totals of the workbook in LibreOffice (soffice is not there)");
+        }
+        done => assert!(done.as_ref().is_ok_and(|done| done.status.success()), "{done:?}"),
     }
     let sheet = |name: &str| -> Vec<Vec<String>> {
         let mut reader =
