@@ -335,3 +335,36 @@ async fn old_rows_go_and_figures_stay_on_postgres() {
     database.remove().await;
     outcome.unwrap();
 }
+
+/// Writers that meet the same new months at the same time.
+async fn partitions_are_made_once(database: &Database) {
+    let store = database.open(Arc::new(FixedClock::at(at(NOW)))).await;
+    for month in 2030 * 12..2031 * 12 {
+        let mut making = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let store = store.clone();
+            making.spawn(async move {
+                let mut tx = store.begin_write().await?;
+                let (start, end) = (Instant::of_month(month), Instant::of_month(month + 1));
+                tx.ensure_partition("gpu_sample", &format!("test_{month}"), start.0, end.0).await?;
+                tx.commit().await
+            });
+        }
+        for made in making.join_all().await {
+            made.unwrap();
+        }
+    }
+    store.close().await;
+    database.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_writers_meet_a_new_month_together() {
+    partitions_are_made_once(&Database::sqlite("partitions", 900).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_writers_meet_a_new_month_together() {
+    let Some(database) = Database::postgres("partitions", 901).await else { return };
+    partitions_are_made_once(&database).await;
+}
