@@ -12,7 +12,7 @@ use super::load_evidence::LoadEvidence;
 use super::question::{CostFilter, CostOrder, CostQuestion, IdleView};
 use super::rate::Prices;
 use super::recommendation::{
-    About, ColdPlace, CombinationCost, Evidence, MachineCost, RECOMMENDATIONS_MAX, Recommendation, WINDOW_US_MIN, recommend,
+    About, ColdPlace, CombinationCost, Evidence, IdleShare, MachineCost, RECOMMENDATIONS_MAX, Recommendation, WINDOW_US_MIN, recommend,
 };
 use super::rightsize::{TypeFacts, TypeOffer, TypeUse};
 use super::subject::conditions;
@@ -70,18 +70,20 @@ impl Looking<'_> {
         let prices = self.reader.prices.prices(&self.reading.snapshot).await?;
         let machines = self.machines().await?;
         let (types, offers) = self.types(&machines, &prices).await?;
-        Ok(Evidence {
+        let mut evidence = Evidence {
             window: self.window,
             known_us: self.window.length_us(),
             currency: currency.to_owned(),
             executions: self.reader.costed_executions(self.reading, self.window).await?,
             machines,
-            combinations: self.combinations().await?,
+            combinations: Vec::new(),
             loads: self.loads().await?,
             cold: self.cold().await?,
             types,
             offers,
-        })
+        };
+        evidence.combinations = self.combinations(evidence.idle_vms()).await?;
+        Ok(evidence)
     }
 
     async fn costs(&self, by: &[Dimension], filter: Filter, service_type: ServiceType) -> Result<Vec<(RowKey, CostSums)>, BreakdownError> {
@@ -117,13 +119,15 @@ impl Looking<'_> {
         Ok(abouts.into_iter().zip(&rows).filter(|(_, (key, _))| key.ids[0] != 0).map(machine).collect())
     }
 
-    async fn combinations(&self) -> Result<Vec<CombinationCost>, BreakdownError> {
+    async fn combinations(&self, idle_vms: HashSet<u32>) -> Result<Vec<CombinationCost>, BreakdownError> {
         let by = [Dimension::Combination];
         let rows = self.costs(&by, Filter::default(), ServiceType::Compute).await?;
         let mut errors = self.errors().await?;
-        let mut by_machine: HashMap<u32, BTreeMap<u32, (i128, i128)>> = HashMap::new();
-        for (key, sums) in self.costs(&[Dimension::Combination, Dimension::Vm], Filter::default(), ServiceType::Compute).await? {
-            by_machine.entry(key.ids[0]).or_default().insert(key.ids[1], (sums.compute(), sums.idle));
+        let mut on_idle_machines: HashMap<u32, IdleShare> = HashMap::new();
+        if !idle_vms.is_empty() {
+            let filter = Filter { columns: HashMap::from([(KeyColumn::Vm as usize, idle_vms)]), ..Filter::default() };
+            let costs = self.costs(&by, filter, ServiceType::Compute).await?.into_iter();
+            on_idle_machines.extend(costs.map(|(key, sums)| (key.ids[0], IdleShare { compute: sums.compute(), idle: sums.idle })));
         }
         let keys: Vec<RowKey> = rows.iter().map(|(key, _)| key.clone()).collect();
         let abouts = self.texts(&by, &keys, |texts| texts[0].clone()).await?;
@@ -131,8 +135,8 @@ impl Looking<'_> {
         for (about, (key, sums)) in abouts.into_iter().zip(rows).filter(|(_, (key, _))| key.ids[0] != 0) {
             let combination_id = key.ids[0];
             let errors = errors.remove(&combination_id).unwrap_or_default();
-            let by_machine = by_machine.remove(&combination_id).unwrap_or_default();
-            combinations.push(CombinationCost { about, combination_id, sums, errors, by_machine });
+            let on_idle_machines = on_idle_machines.get(&combination_id).copied().unwrap_or_default();
+            combinations.push(CombinationCost { about, combination_id, sums, errors, on_idle_machines });
         }
         Ok(combinations)
     }

@@ -7,7 +7,7 @@
 //! Invariants: savings are whole nano-units above [`SAVING_NANOS_MIN`]; the order never changes by chance. Must not know: where the
 //! figures come from, GraphQL.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use plimsoll_entity::value::label::Outcome;
 use plimsoll_entity::value::money::{NANOS, decimal, divide};
@@ -111,8 +111,17 @@ pub struct CombinationCost {
     pub sums: CostSums,
     /// The errors that cost most, nano-units of failed executions.
     pub errors: Vec<(String, i128)>,
-    /// Compute and idle by machine.
-    pub by_machine: BTreeMap<u32, (i128, i128)>,
+    /// What of it lies on machines that are told to be idle themselves.
+    pub on_idle_machines: IdleShare,
+}
+
+/// Compute, and the idle part of it, in nano-units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IdleShare {
+    /// Compute.
+    pub compute: i128,
+    /// The idle part of it.
+    pub idle: i128,
 }
 
 /// Bytes at a place that were there all the time and that nobody loaded.
@@ -172,6 +181,17 @@ impl Evidence {
         if hours % 24 == 0 { format!("{} days", hours / 24) } else { format!("{hours} hours") }
     }
 
+    /// Machines that are told to be idle, each with what is told.
+    fn idle_machines(&self) -> Vec<(&MachineCost, Recommendation)> {
+        self.machines.iter().filter_map(|machine| Some((machine, idle_machine(self, machine)?))).collect()
+    }
+
+    /// The ids of machines that are told to be idle.
+    #[must_use]
+    pub fn idle_vms(&self) -> HashSet<u32> {
+        self.idle_machines().into_iter().map(|(machine, _)| machine.vm_id).collect()
+    }
+
     /// An operation with its arguments behind the window; `filter` is what stands in its filter, empty for none.
     #[must_use]
     pub fn operation(&self, field: &str, arguments: &str, filter: &str) -> String {
@@ -195,14 +215,12 @@ pub fn recommend(evidence: &Evidence, limit: usize) -> Vec<Recommendation> {
     if evidence.known_us < WINDOW_US_MIN {
         return Vec::new();
     }
-    let machines: Vec<(&MachineCost, Recommendation)> =
-        evidence.machines.iter().filter_map(|machine| Some((machine, idle_machine(evidence, machine)?))).collect();
-    let idle_vms: HashSet<u32> = machines.iter().map(|(machine, _)| machine.vm_id).collect();
+    let machines = evidence.idle_machines();
     let mut found: Vec<Recommendation> = Vec::new();
     for combination in &evidence.combinations {
-        match deprecate(evidence, combination, &idle_vms) {
+        match deprecate(evidence, combination) {
             Some(given_up) => found.push(given_up),
-            None => found.extend(idle_combination(evidence, combination, &idle_vms).into_iter().chain(failures(evidence, combination))),
+            None => found.extend(idle_combination(evidence, combination).into_iter().chain(failures(evidence, combination))),
         }
     }
     found.extend(evidence.loads.iter().filter_map(|loads| loads.recommendation(evidence)));
@@ -259,9 +277,9 @@ fn idle_machine(evidence: &Evidence, machine: &MachineCost) -> Option<Recommenda
 }
 
 /// Idle time that a combination caused on machines that are not told to be idle themselves.
-fn idle_combination(evidence: &Evidence, combination: &CombinationCost, idle_vms: &HashSet<u32>) -> Option<Recommendation> {
-    let elsewhere = combination.by_machine.iter().filter(|(vm, _)| !idle_vms.contains(vm)).map(|(_, costs)| costs);
-    let (compute, idle) = elsewhere.fold((0, 0), |(compute, idle), costs| (compute + costs.0, idle + costs.1));
+fn idle_combination(evidence: &Evidence, combination: &CombinationCost) -> Option<Recommendation> {
+    let CombinationCost { sums, on_idle_machines, .. } = combination;
+    let (compute, idle) = (sums.compute() - on_idle_machines.compute, sums.idle - on_idle_machines.idle);
     if !is_at_least(idle, IDLE_PERCENT_MIN, compute) {
         return None;
     }
@@ -296,13 +314,13 @@ fn failures(evidence: &Evidence, combination: &CombinationCost) -> Option<Recomm
 }
 
 /// What is told to be deprecated where its value is shown. Idle time that is cut with its machine is not saved again.
-fn deprecate(evidence: &Evidence, combination: &CombinationCost, idle_vms: &HashSet<u32>) -> Option<Recommendation> {
-    let CombinationCost { about, sums, by_machine, .. } = combination;
+fn deprecate(evidence: &Evidence, combination: &CombinationCost) -> Option<Recommendation> {
+    let CombinationCost { about, sums, on_idle_machines, .. } = combination;
     let (cost, value) = (sums.total(), sums.value()?);
     if RoiFigures::of(sums, evidence.executions, evidence.window).verdict() != RoiVerdict::Deprecate {
         return None;
     }
-    let counted: i128 = by_machine.iter().filter(|(vm, _)| idle_vms.contains(vm)).map(|(_, (_, idle))| idle).sum();
+    let counted = on_idle_machines.idle;
     let without = match counted {
         0 => String::new(),
         counted => format!(", without {} of idle time on machines that are idle anyway", evidence.money(counted)),

@@ -10,6 +10,7 @@ use super::*;
 use crate::breakdown::dimension::Dimension;
 
 const UNIT: i128 = NANOS;
+const NOWHERE: IdleShare = IdleShare { compute: 0, idle: 0 };
 
 fn about(dimension: Dimension, id: u32, text: &str) -> About {
     About {
@@ -39,13 +40,13 @@ fn machine(vm_id: u32, compute: i128, idle: i128) -> MachineCost {
     MachineCost { about, vm_id, instance_type_id: 1, region_id: 1, compute, idle }
 }
 
-fn combination(combination_id: u32, sums: CostSums, by_machine: &[(u32, i128, i128)]) -> CombinationCost {
+fn combination(combination_id: u32, sums: CostSums, on_idle_machines: IdleShare) -> CombinationCost {
     CombinationCost {
         about: about(Dimension::Combination, combination_id, &format!("model {combination_id}")),
         combination_id,
         sums,
         errors: Vec::new(),
-        by_machine: by_machine.iter().map(|(vm, compute, idle)| (*vm, (*compute, *idle))).collect(),
+        on_idle_machines,
     }
 }
 
@@ -71,7 +72,7 @@ fn idle_machines_are_cut_beyond_what_a_busy_one_idles() {
 fn idle_time_is_cut_once() {
     // The combination idled on both machines, one of which is told to be idle itself.
     let sums = CostSums { inference: 50 * UNIT, idle: 150 * UNIT, executions: [500, 0, 0], ..CostSums::default() };
-    let combinations = vec![combination(7, sums, &[(1, 100 * UNIT, 90 * UNIT), (2, 100 * UNIT, 60 * UNIT)])];
+    let combinations = vec![combination(7, sums, IdleShare { compute: 100 * UNIT, idle: 90 * UNIT })];
     let evidence =
         Evidence { machines: vec![machine(1, 100 * UNIT, 90 * UNIT), machine(2, 900 * UNIT, 60 * UNIT)], combinations, ..evidence() };
     let kind = RecommendationKind::CutIdle;
@@ -83,7 +84,7 @@ fn failures_name_what_came_of_them() {
     let sums = CostSums { inference: 100 * UNIT, of_failed: 20 * UNIT, executions: [40, 10, 0], ..CostSums::default() };
     let errors = vec![("TIMEOUT".to_owned(), 5 * UNIT), ("OOM".to_owned(), 15 * UNIT)];
     let few = CostSums { executions: [40, 2, 0], ..sums };
-    let combinations = vec![CombinationCost { errors, ..combination(1, sums, &[]) }, combination(2, few, &[])];
+    let combinations = vec![CombinationCost { errors, ..combination(1, sums, NOWHERE) }, combination(2, few, NOWHERE)];
     let evidence = Evidence { combinations, ..evidence() };
     assert_eq!(found(&evidence), [(RecommendationKind::FixFailures, "model 1".to_owned(), 40 * UNIT)]);
     let reason = recommend(&evidence, 1).remove(0).reason;
@@ -101,10 +102,10 @@ fn what_loses_money_and_hardly_runs_is_given_up_with_all_that_is_its() {
         valued: 30,
         ..CostSums::default()
     };
-    let by_machine = [(1, 70 * UNIT, 30 * UNIT), (2, 30 * UNIT, 10 * UNIT)];
+    let on_idle_machines = IdleShare { compute: 70 * UNIT, idle: 30 * UNIT };
     let given = |sums| Evidence {
         machines: vec![machine(1, 60 * UNIT, 30 * UNIT)],
-        combinations: vec![combination(7, sums, &by_machine)],
+        combinations: vec![combination(7, sums, on_idle_machines)],
         ..evidence()
     };
     // 100 - 30 that the machine saves - 10.
@@ -212,10 +213,13 @@ proptest! {
             };
             executions += succeeded_count + failed_count;
             machines.push(machine(id, compute, idle));
-            combinations.push(combination(id, sums, &[(id, compute, idle)]));
+            combinations.push(combination(id, sums, IdleShare { compute, idle }));
         }
         let bill: i128 = machines.iter().map(|machine| machine.compute).sum();
-        let evidence = Evidence { machines, combinations, executions, ..evidence() };
+        let mut evidence = Evidence { machines, executions, ..evidence() };
+        let idle_vms = evidence.idle_vms();
+        combinations.iter_mut().filter(|one| !idle_vms.contains(&one.combination_id)).for_each(|one| one.on_idle_machines = NOWHERE);
+        evidence.combinations = combinations;
         let found = recommend(&evidence, 100);
         prop_assert!(found.iter().all(|found| found.saving >= SAVING_NANOS_MIN));
         prop_assert!(found.iter().map(|found| found.saving).sum::<i128>() <= 2 * bill + 100);
